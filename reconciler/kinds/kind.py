@@ -1,0 +1,157 @@
+"""What every kind of resource tells the stages: its manifest, its normal form, its ladder of steps. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+from reconciler.errors import Problem
+from reconciler.resource import Code, Desired, Json, JsonObject, Key, Live, Mark, Step, Version
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+C = TypeVar("C")
+
+
+class Action(StrEnum):
+    """What a change means for one resource; imperative, as the plan says it."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    MOVE = "move"
+    ADOPT = "adopt"
+    DELETE = "delete"
+    NONE = "none"
+
+
+@dataclass(frozen=True)
+class FieldDiff:
+    """One difference, desired against live. `op` is add, remove or replace; `path` a JSON Pointer."""
+
+    op: str
+    path: str
+    desired: Json = None
+    live: Json = None
+
+
+@dataclass(frozen=True)
+class Drift:
+    """Live differs although Git did not move (rule P9).
+
+    `what` is changed, missing, redirected, disabled or unmanaged; `by` is "us", "a copied mark" or
+    "somebody else"; `at` is when the version was made, in Unix seconds, 0 when that is not known.
+    """
+
+    what: str
+    version: str = ""
+    at: int = 0
+    by: str = ""
+    fields: tuple[FieldDiff, ...] = ()
+
+
+@dataclass(frozen=True)
+class Change:
+    """Desired against live for one resource. `target` is the live version to release, if there is one.
+
+    `pending` says that Git moved: the manifest differs from our newest genuine mark. `held` says that
+    somebody moved the traffic and it stays there (rule R5). `blocked` refuses the steps, with a remedy.
+    """
+
+    key: Key
+    action: Action
+    reason: str
+    desired: Desired | None
+    live: Live | None
+    fields: tuple[FieldDiff, ...] = ()
+    drift: tuple[Drift, ...] = ()
+    target: Version | None = None
+    pending: bool = False
+    held: bool = False
+    unmarked: bool = False
+    notes: tuple[str, ...] = ()
+
+
+class Files(Protocol):
+    """What a kind may read of the source while it makes a desired value: folders with code."""
+
+    def code(self, folder: str, ignore_file: str = ".agentignore") -> tuple[Code | None, tuple[Problem, ...]]:
+        """The folder (relative to the source root) as a code bundle, or what is wrong with it."""
+        ...
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the ladder of one run depends on beside desired and live: who we are and what was allowed."""
+
+    owner: str
+    owner_aliases: frozenset[str] = frozenset()
+    commit: str = ""
+    time: int = 0
+    now: int = 0
+    take_traffic: bool = False
+    take_over: bool = False
+    retry_failed: bool = False
+    mark_equal: bool = False
+    delete_edited: bool = False
+    force_sessions: bool = False
+    allow_kind_change: bool = False
+    selector_refused: frozenset[Key] = frozenset()
+
+    def ours(self, mark: Mark | None) -> bool:
+        """Whether a mark carries our owner name or one of its aliases."""
+        return mark is not None and (mark.owner == self.owner or mark.owner in self.owner_aliases)
+
+
+@dataclass(frozen=True)
+class Kind(Generic[C]):
+    """A kind as a value. `C` is the closed union of its calls; its I/O is a port with the same name.
+
+    Args:
+        spec: what a manifest may say under `spec`.
+        desire: a checked spec becomes a desired value, or problems with their path inside the spec.
+        normal: one function for both sides; what differs after it differs in meaning.
+        steps: the whole ladder still to do, gates included; () is in sync.
+        plausible: whether `/`-separated pointer of `lifecycle.ignore` exists in the schema.
+        fresh: outputs that exist only after the steps.
+    """
+
+    name: str
+    spec: type[BaseModel]
+    desire: Callable[[Key, Any, Files], tuple[Desired | None, tuple[Finding, ...]]]
+    check: Callable[[JsonObject], tuple[Finding, ...]]
+    upgrade: Callable[[JsonObject], tuple[JsonObject, tuple[Finding, ...]]]
+    normal: Callable[[JsonObject], JsonObject]
+    compare: Callable[[Desired | None, Live | None, Context], Change]
+    steps: Callable[[Change, Context], tuple[Step[C], ...]]
+    fresh: Callable[[Change], frozenset[str]]
+    read_only: bool = False
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A problem inside one manifest: `path` from the document's root, as keys and indexes.
+
+    `on_key` asks for the place of the key instead of its value (unknown keys). A `note` never fails.
+    """
+
+    path: tuple[str | int, ...]
+    message: str
+    hint: str = ""
+    on_key: bool = False
+    note: bool = False
+
+
+Registry = Mapping[str, "Kind[Any]"]
+
+
+@dataclass(frozen=True)
+class _Unset:
+    """A marker that is no JSON value, for "not there" beside `null`."""
+
+    name: str = field(default="absent")
+
+
+ABSENT = _Unset()

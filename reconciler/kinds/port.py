@@ -1,0 +1,34 @@
+"""The I/O side of a kind, implemented in `foundry/`. `apply` and `live` get a mapping of these."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Protocol, TypeVar
+
+from reconciler.resource import Done, Key, Live
+
+C_contra = TypeVar("C_contra", contravariant=True)
+
+
+class Port(Protocol[C_contra]):
+    """Reads and single attempts at writes for one kind in one project. Errors are `ServiceError`s."""
+
+    def list(self) -> AsyncIterator[Live]:
+        """Every live resource, complete or an error (rule I2)."""
+        ...
+
+    async def read(self, name: str) -> Live | None:
+        """One resource as it is now, None when the service does not know it."""
+        ...
+
+    async def deepen(self, live: Live, numbers: tuple[str, ...] | None) -> Live:
+        """The same resource with the named versions read, or with all of them (None)."""
+        ...
+
+    async def do(self, key: Key, call: C_contra) -> Done:
+        """One attempt at one call, sent once."""
+        ...
+
+    async def settled(self, key: Key, call: C_contra) -> Done | None:
+        """The outcome of a call whose answer was lost, found by reading; None when it did not happen."""
+        ...

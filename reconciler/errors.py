@@ -55,6 +55,20 @@ class Problem:
         return where + self.message + (f" ({self.hint})" if self.hint else "")
 
 
+@dataclass(frozen=True)
+class Finding:
+    """A problem inside one manifest: `path` from the document's root, as keys and indexes.
+
+    `on_key` asks for the place of the key instead of its value (unknown keys). A `note` never fails.
+    """
+
+    path: tuple[str | int, ...]
+    message: str
+    hint: str = ""
+    on_key: bool = False
+    note: bool = False
+
+
 class InvalidInput(ReconcilerError):
     """Manifests, flags or settings are wrong; every problem found is in `problems`, sorted by place."""
 

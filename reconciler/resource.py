@@ -131,7 +131,7 @@ Traffic: TypeAlias = tuple[tuple[str, int], ...]
 
 
 def traffic_text(traffic: Traffic | None) -> str:
-    """"7" for one version, "6:90,7:10" for a split, "" for none."""
+    """ "7" for one version, "6:90,7:10" for a split, "" for none."""
     if not traffic:
         return ""
     if len(traffic) == 1 and traffic[0][1] == 100:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from reconciler.errors import Problem
+from reconciler.errors import Finding, Problem
 from reconciler.resource import Code, Desired, Json, JsonObject, Key, Live, Mark, Step, Version
 
 if TYPE_CHECKING:
@@ -128,20 +128,6 @@ class Kind(Generic[C]):
     steps: Callable[[Change, Context], tuple[Step[C], ...]]
     fresh: Callable[[Change], frozenset[str]]
     read_only: bool = False
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A problem inside one manifest: `path` from the document's root, as keys and indexes.
-
-    `on_key` asks for the place of the key instead of its value (unknown keys). A `note` never fails.
-    """
-
-    path: tuple[str | int, ...]
-    message: str
-    hint: str = ""
-    on_key: bool = False
-    note: bool = False
 
 
 Registry = Mapping[str, "Kind[Any]"]

@@ -1,4 +1,4 @@
-"""The error tree. Two facts on each error: may the same inputs succeed later, and what does the operator do next.
+"""The error tree: may the same inputs succeed later, and what does the operator do next.
 
 A message says what *we* tried and on what; the cause, chained with `from`, says why.
 """

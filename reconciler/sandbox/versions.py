@@ -1,0 +1,209 @@
+"""Named resources with numbered, immutable versions: counter, latest, dedupe, deletion. Knows no kind.
+
+A deleted row stays for a while as a tombstone: a lagging list still shows it, and a cursor may point at it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from reconciler.sandbox.settings import Settings
+from reconciler.sandbox.wire import Json, dumps
+
+Row = sqlite3.Row
+
+TOMBSTONE_S = 7200.0
+"""How long deleted rows are kept: longer than the longest list lag."""
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """One collection of one project, such as the agents of `prod`, at one time (Unix seconds)."""
+
+    db: sqlite3.Connection
+    project: str
+    collection: str
+    settings: Settings
+    now: float
+
+    @property
+    def seen_at(self) -> float:
+        """The moment that lists show: now, less the `list_lag_s` setting."""
+        return self.now - float(self.settings["list_lag_s"])
+
+
+@dataclass(frozen=True)
+class NewVersion:
+    """A version to be added. `content` is what was sent, in normal order, without the server's additions.
+
+    `name` is given to drafts and seeded versions, otherwise the counter names it. `settles_at` (Unix
+    seconds) is when `outcome` replaces the status `creating`; None at once.
+    """
+
+    content: Json
+    metadata: Mapping[str, str]
+    description: str = ""
+    draft: bool = False
+    name: str | None = None
+    code_sha: str | None = None
+    settles_at: float | None = None
+    outcome: str = "active"
+    error: Json | None = None
+    created_at: int | None = None
+    listed_from: float | None = None
+
+
+def find(shelf: Shelf, name: str) -> Row | None:
+    """The resource of that name, None when there is none."""
+    fold = " COLLATE NOCASE" if shelf.settings["names"] == "case-insensitive" else ""
+    row: Row | None = shelf.db.execute(
+        "SELECT * FROM resources WHERE project = ? AND collection = ? AND deleted_at IS NULL"
+        f" AND name = ?{fold} ORDER BY id LIMIT 1",
+        (shelf.project, shelf.collection, name),
+    ).fetchone()
+    return row
+
+
+def reload(db: sqlite3.Connection, resource_id: int) -> Row:
+    """The resource as it is now."""
+    row: Row = db.execute("SELECT * FROM resources WHERE id = ?", (resource_id,)).fetchone()
+    return row
+
+
+def add_resource(shelf: Shelf, name: str, details: Json, *, born_at: float, listed_from: float) -> int:
+    """Put a resource without versions on the shelf; `born_at` decides its place in lists, newest first."""
+    cursor = shelf.db.execute(
+        "INSERT INTO resources (project, collection, name, rank, listed_from, kind, details)"
+        " VALUES (?, ?, ?, ?, ?, '', ?)",
+        (shelf.project, shelf.collection, name, -born_at, listed_from, dumps(details)),
+    )
+    assert cursor.lastrowid is not None
+    return cursor.lastrowid
+
+
+def set_details(db: sqlite3.Connection, resource_id: int, details: Json) -> None:
+    """Replace the mutable part of a resource."""
+    db.execute("UPDATE resources SET details = ? WHERE id = ?", (dumps(details), resource_id))
+
+
+def add_version(shelf: Shelf, resource_id: int, new: NewVersion) -> Row:
+    """Add a version and give it its name. Numbers only ever go up, whatever is deleted."""
+    name, number = new.name, None
+    if not new.draft:
+        if name is None:
+            (number,) = shelf.db.execute(
+                "SELECT next_number FROM resources WHERE id = ?", (resource_id,)
+            ).fetchone()
+            name = str(number)
+        else:
+            number = int(name)
+        shelf.db.execute(
+            "UPDATE resources SET next_number = max(next_number, ?) WHERE id = ?", (number + 1, resource_id)
+        )
+    cursor = shelf.db.execute(
+        "INSERT INTO versions (resource_id, version, number, created_at, listed_from,"
+        " settles_at, outcome, error, content, metadata, description, code_sha)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            resource_id,
+            name,
+            number,
+            int(shelf.now) if new.created_at is None else new.created_at,
+            shelf.now if new.listed_from is None else new.listed_from,
+            new.settles_at,
+            new.outcome,
+            None if new.error is None else dumps(new.error),
+            dumps(new.content),
+            dumps(dict(new.metadata)),
+            new.description,
+            new.code_sha,
+        ),
+    )
+    row: Row = shelf.db.execute("SELECT * FROM versions WHERE id = ?", (cursor.lastrowid,)).fetchone()
+    return row
+
+
+def version(db: sqlite3.Connection, resource_id: int, name: str) -> Row | None:
+    """The version of that name; `@latest` is the latest release."""
+    if name == "@latest":
+        return latest(db, resource_id)
+    row: Row | None = db.execute(
+        "SELECT * FROM versions WHERE resource_id = ? AND version = ? AND deleted_at IS NULL",
+        (resource_id, name),
+    ).fetchone()
+    return row
+
+
+def latest(db: sqlite3.Connection, resource_id: int, seen_at: float | None = None) -> Row | None:
+    """The release with the highest number; a draft only when there is no release.
+
+    Args:
+        seen_at: as a list saw it at that time (Unix seconds); None is the truth of now.
+    """
+    visible, args = "deleted_at IS NULL", [resource_id]
+    if seen_at is not None:
+        visible = "listed_from <= ? AND (deleted_at IS NULL OR deleted_at > ?)"
+        args += [seen_at, seen_at]  # type: ignore[list-item]
+    row: Row | None = db.execute(
+        f"SELECT * FROM versions WHERE resource_id = ? AND {visible}"
+        " ORDER BY number IS NULL, number DESC, id DESC LIMIT 1",
+        args,
+    ).fetchone()
+    return row
+
+
+def count_versions(db: sqlite3.Connection, resource_id: int) -> int:
+    """How many versions exist, drafts included."""
+    (count,) = db.execute(
+        "SELECT count(*) FROM versions WHERE resource_id = ? AND deleted_at IS NULL", (resource_id,)
+    ).fetchone()
+    return int(count)
+
+
+def unchanged(policy: str, old: Row, new: NewVersion, comparable: Any = lambda content: content) -> bool:
+    """Whether a dedupe policy calls `new` the same as the version `old`.
+
+    Args:
+        policy: `off`, `latest-definition`, or `latest-definition+metadata+description`.
+        comparable: takes what the server adds out of a content before it is compared.
+    """
+    if policy == "off" or new.draft or old["number"] is None:
+        return False
+    same = comparable(orjson.loads(old["content"])) == comparable(new.content)
+    same = same and (new.code_sha or None) == old["code_sha"]
+    if policy.endswith("+metadata+description"):
+        same = (
+            same and orjson.loads(old["metadata"]) == new.metadata and old["description"] == new.description
+        )
+    return bool(same)
+
+
+def delete_version(shelf: Shelf, resource: Row, version_row: Row) -> None:
+    """Delete one version; with the last one the resource goes too, and its numbering with it."""
+    shelf.db.execute("UPDATE versions SET deleted_at = ? WHERE id = ?", (shelf.now, version_row["id"]))
+    if count_versions(shelf.db, resource["id"]) == 0:
+        delete_resource(shelf, resource)
+
+
+def delete_resource(shelf: Shelf, resource: Row) -> None:
+    """Delete a resource with all its versions, and sweep out tombstones that nobody can see any more."""
+    db, now = shelf.db, shelf.now
+    db.execute(
+        "UPDATE versions SET deleted_at = ? WHERE resource_id = ? AND deleted_at IS NULL",
+        (now, resource["id"]),
+    )
+    db.execute("UPDATE resources SET deleted_at = ? WHERE id = ?", (now, resource["id"]))
+    db.execute("DELETE FROM resources WHERE deleted_at < ?", (now - TOMBSTONE_S,))
+    db.execute("DELETE FROM versions WHERE deleted_at < ?", (now - TOMBSTONE_S,))
+
+
+def status(row: Row, now: float) -> str:
+    """`creating`, then what the version's provisioning ends with."""
+    if row["settles_at"] is not None and now < row["settles_at"]:
+        return "creating"
+    return str(row["outcome"])

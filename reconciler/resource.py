@@ -289,4 +289,5 @@ class Done:
     version: str = ""
     note: str = ""
     reason: str = ""
+    hint: str = ""
     outputs: Mapping[str, str] = field(default_factory=dict)

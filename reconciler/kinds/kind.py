@@ -8,7 +8,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from reconciler.errors import Finding, Problem
-from reconciler.resource import Code, Desired, Json, JsonObject, Key, Live, Mark, Step, Version
+from reconciler.fields import FieldDiff
+from reconciler.resource import Code, Desired, JsonObject, Key, Live, Mark, Step, Version
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -28,13 +29,12 @@ class Action(StrEnum):
 
 
 @dataclass(frozen=True)
-class FieldDiff:
-    """One difference, desired against live. `op` is add, remove or replace; `path` a JSON Pointer."""
+class Refusal:
+    """Why the steps of one change may not run: the rule, what was found, and what lifts it."""
 
-    op: str
-    path: str
-    desired: Json = None
-    live: Json = None
+    rule: str
+    message: str
+    hint: str
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,8 @@ class Change:
 
     `pending` says that Git moved: the manifest differs from our newest genuine mark. `held` says that
     somebody moved the traffic and it stays there (rule R5). `blocked` refuses the steps, with a remedy.
+    `patch` is the merge patch that the stated mutable part needs, empty for none. `enable` is the state
+    to reach, None for none. `base` is the version that `fields` compares with.
     """
 
     key: Key
@@ -68,9 +70,13 @@ class Change:
     fields: tuple[FieldDiff, ...] = ()
     drift: tuple[Drift, ...] = ()
     target: Version | None = None
+    base: Version | None = None
+    patch: JsonObject = field(default_factory=dict)
+    enable: bool | None = None
     pending: bool = False
     held: bool = False
     unmarked: bool = False
+    blocked: tuple[Refusal, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -91,6 +97,7 @@ class Context:
     commit: str = ""
     time: int = 0
     now: int = 0
+    code_sha256: Callable[[Code], str] | None = None
     take_traffic: bool = False
     take_over: bool = False
     retry_failed: bool = False
@@ -114,8 +121,10 @@ class Kind(Generic[C]):
         desire: a checked spec becomes a desired value, or problems with their path inside the spec.
         normal: one function for both sides; what differs after it differs in meaning.
         steps: the whole ladder still to do, gates included; () is in sync.
-        plausible: whether `/`-separated pointer of `lifecycle.ignore` exists in the schema.
+        looks: which versions must be read before comparing: () for none, None for all of them.
+        compare: desired against live, of which at least one is there.
         fresh: outputs that exist only after the steps.
+        check: a manifest's spec against the service's own schema, and `upgrade` from older shapes of it.
     """
 
     name: str
@@ -124,20 +133,11 @@ class Kind(Generic[C]):
     check: Callable[[JsonObject], tuple[Finding, ...]]
     upgrade: Callable[[JsonObject], tuple[JsonObject, tuple[Finding, ...]]]
     normal: Callable[[JsonObject], JsonObject]
-    compare: Callable[[Desired | None, Live | None, Context], Change]
+    looks: Callable[[Desired | None, Live, Context], tuple[str, ...] | None]
+    compare: Callable[[Key, Desired | None, Live | None, Context], Change]
     steps: Callable[[Change, Context], tuple[Step[C], ...]]
     fresh: Callable[[Change], frozenset[str]]
     read_only: bool = False
 
 
 Registry = Mapping[str, "Kind[Any]"]
-
-
-@dataclass(frozen=True)
-class _Unset:
-    """A marker that is no JSON value, for "not there" beside `null`."""
-
-    name: str = field(default="absent")
-
-
-ABSENT = _Unset()

@@ -1,0 +1,1 @@
+"""The Foundry service: the only place that imports azure."""

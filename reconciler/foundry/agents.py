@@ -1,0 +1,321 @@
+"""The agent port: reads over the bare pipeline, single attempts at writes by the SDK over the same pipeline."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from reconciler.errors import ServiceError
+from reconciler.foundry import routes, wire
+from reconciler.foundry.created import judge_created
+from reconciler.foundry.errors import translated
+from reconciler.foundry.pipeline import Pipe
+from reconciler.foundry.reads import Reader
+from reconciler.kinds.agent.calls import (
+    AddVersion,
+    AgentCall,
+    AwaitActive,
+    DeleteAgent,
+    Disable,
+    Enable,
+    MoveTraffic,
+    PatchDetails,
+    RemoveFailed,
+    RetireVersion,
+)
+from reconciler.kinds.agent.details import differences, satisfied
+from reconciler.mark import MARK_KEY, encode
+from reconciler.resource import Code, Done, Health, JsonObject, Key, Live, Version
+
+
+class AgentPort:
+    """Agents of one project.
+
+    Args:
+        project: the Project's name, for keys.
+        zipped: makes the code zip of a folder; called only for an upload.
+    """
+
+    def __init__(self, pipe: Pipe, project: str, zipped: Callable[[Code], bytes]) -> None:
+        self._pipe = pipe
+        self._project = project
+        self._zipped = zipped
+        self._reader = Reader(pipe)
+        self._sdk: Any = None
+
+    # Reads
+
+    async def list(self) -> AsyncIterator[Live]:
+        """Every agent with its latest version, in pages of 100."""
+        async for page in self._reader.pages("list the agents", routes.LIST_AGENTS):
+            for body in page:
+                yield wire.live_of(self._project, body)
+
+    async def read(self, name: str) -> Live | None:
+        """One agent as it is now."""
+        url = routes.url(self._pipe.endpoint, routes.GET_AGENT, {"agent_name": name})
+        body = await self._reader.get(f"read agent {name}", url)
+        return None if body is None else wire.live_of(self._project, body)
+
+    async def deepen(self, live: Live, numbers: tuple[str, ...] | None) -> Live:
+        """The agent with more of its versions read; versions that are gone stay unread."""
+        from dataclasses import replace
+
+        name = live.key.name
+        if numbers is None:
+            versions = tuple(await self._versions(name))
+            return replace(live, versions=versions, all_versions=True)
+        found = [version for number in numbers if (version := await self._version(name, number))]
+        return replace(live, versions=(*live.versions, *found))
+
+    async def _versions(self, name: str) -> list[Version]:
+        what, names = f"list the versions of agent {name}", {"agent_name": name}
+        pages = self._reader.pages(what, routes.LIST_VERSIONS, names)
+        return [wire.version_of(body) async for page in pages for body in page]
+
+    async def _version(self, name: str, number: str) -> Version | None:
+        names = {"agent_name": name, "agent_version": number}
+        url = routes.url(self._pipe.endpoint, routes.GET_VERSION, names)
+        body = await self._reader.get(f"read version {number} of agent {name}", url)
+        return None if body is None else wire.version_of(body)
+
+    async def download_code(self, name: str, number: str) -> bytes:
+        """The deployed code zip of a version, for `drift --verify-code`."""
+        with translated(f"download the code of agent {name} version {number}", self._pipe.endpoint):
+            stream = await self._agents().download_code(name, agent_version=number)
+            return b"".join([chunk async for chunk in stream])
+
+    # Writes: one attempt each
+
+    def _agents(self) -> Any:
+        """The SDK's operations over our pipeline. Importing it takes seconds, so only a write does."""
+        if self._sdk is None:
+            from azure.ai.projects.aio import AIProjectClient
+
+            self._sdk = AIProjectClient(
+                self._pipe.endpoint,
+                self._pipe.credential,
+                allow_preview=True,
+                pipeline=self._pipe.pipeline,
+            )
+        return self._sdk.agents
+
+    async def do(self, key: Key, call: AgentCall) -> Done:
+        """One attempt at one call, and a reading that proves it where the answer does not."""
+        name = key.name
+        match call:
+            case AddVersion():
+                return await self._add(key, call)
+            case AwaitActive():
+                return await self._await_active(name, str(call.version))
+            case MoveTraffic():
+                return await self._move(name, str(call.version), pin=call.pin)
+            case PatchDetails():
+                return await self._patch(name, call.patch)
+            case Enable():
+                return await self._switch(name, enabled=True)
+            case Disable():
+                return await self._switch(name, enabled=False)
+            case RetireVersion() | RemoveFailed():
+                return await self._delete_version(name, call.version)
+            case DeleteAgent():
+                return await self._delete(key, call)
+
+    async def settled(self, key: Key, call: AgentCall) -> Done | None:
+        """Whether a call whose answer was lost happened, by reading; None when it did not (so far)."""
+        name = key.name
+        match call:
+            case AddVersion():
+                return await self._added(key, call)
+            case AwaitActive():
+                return None
+            case RetireVersion() | RemoveFailed():
+                gone = await self._version(name, call.version) is None
+                return Done("deleted", version=call.version) if gone else None
+        live = await self.read(name)
+        match call:
+            case DeleteAgent():
+                return Done("deleted") if live is None else None
+            case MoveTraffic():
+                there = live is not None and live.selector == ((str(call.version), 100),)
+                return Done("moved", version=str(call.version)) if there else None
+            case PatchDetails():
+                there = live is not None and satisfied(call.patch, live.details)
+                return Done("updated") if there else None
+            case Enable() | Disable():
+                enabled = isinstance(call, Enable)
+                there = live is not None and live.enabled == enabled
+                return Done("enabled" if enabled else "disabled") if there else None
+
+    async def _add(self, key: Key, call: AddVersion) -> Done:
+        body, zipped = self._body(call)
+        with translated(f"create a version of agent {key.name}", self._pipe.endpoint):
+            if zipped is None:
+                answer = await self._agents().create_version(key.name, body=body)
+            else:
+                answer = await self._upload(key.name, body, zipped)
+        version = wire.version_of(answer.as_dict())
+        between: list[Version] = []
+        if version.order > int(call.mark.base) + 1:
+            between = await self._versions(key.name)
+        return judge_created(key, call, version, between)
+
+    def _body(self, call: AddVersion) -> tuple[JsonObject, bytes | None]:
+        """What is sent, with the mark; the zip's hash is known only now that it is needed."""
+        from dataclasses import replace
+
+        zipped = self._zipped(call.code) if call.code else None
+        sha256 = hashlib.sha256(zipped).hexdigest() if zipped is not None else ""
+        mark = encode(replace(call.mark, code_sha256=sha256))
+        metadata = {**call.form.get("metadata", {}), MARK_KEY: mark}
+        return {**call.form, "metadata": metadata}, zipped
+
+    async def _upload(self, name: str, body: JsonObject, zipped: bytes) -> Any:
+        from azure.ai.projects.models import HostedAgentDefinition
+
+        stream = io.BytesIO(zipped)
+        stream.name = "code.zip"
+        return await self._agents().create_version_from_code(
+            name,
+            definition=HostedAgentDefinition(body["definition"]),
+            code=stream,
+            code_zip_sha256=hashlib.sha256(zipped).hexdigest(),
+            description=body.get("description"),
+            metadata=body["metadata"],
+        )
+
+    async def _added(self, key: Key, call: AddVersion) -> Done | None:
+        """Our version among those newer than the base: the mark says which create made it."""
+        live = await self.read(key.name)
+        if live is None or live.latest is None or live.latest.order <= int(call.mark.base):
+            return None
+        found = [live.latest] if live.latest.order == int(call.mark.base) + 1 else await self._versions(key.name)
+        for version in found:
+            if version.mark and _same_create(call, version):
+                others = [other for other in found if other.number != version.number]
+                return judge_created(key, call, version, others)
+        return None
+
+    async def _await_active(self, name: str, number: str) -> Done:
+        version = await self._version(name, number)
+        if version is None:
+            return Done("failed", number, reason="VersionGone", note=f"version {number} is gone")
+        if version.health is Health.ACTIVE:
+            return Done("activated", number)
+        if version.health is Health.CREATING:
+            return Done("pending", number, reason="Creating", note=f"version {number} is being provisioned")
+        return failed_version(version)
+
+    async def _move(self, name: str, number: str, *, pin: bool) -> Done:
+        target = await self._version(name, number)
+        if target is None or target.health is not Health.ACTIVE:
+            note = f"version {number} is not active, so traffic stays where it is"
+            return Done("skipped", number, reason="NotActive", note=note)
+        with translated(f"move the traffic of agent {name} to version {number}", self._pipe.endpoint):
+            answer = await self._agents().update_details(name, body=wire.selector_to(number))
+        wanted = ((number, 100),)
+        if wire.selector_of(answer.as_dict().get("agent_endpoint")) == wanted:
+            return Done("moved", number, note="pinned" if pin else "")
+        live = await self.read(name)
+        if live is not None and live.selector == wanted:
+            return Done("moved", number, note="pinned" if pin else "")
+        note = "the service accepted the traffic rule and did not take it"
+        return Done("unchanged", number, reason="NotTaken", note=note)
+
+    async def _patch(self, name: str, patch: JsonObject) -> Done:
+        with translated(f"change the endpoint or card of agent {name}", self._pipe.endpoint):
+            await self._agents().update_details(name, body=patch)
+        live = await self.read(name)
+        left = differences(patch, live.details if live else {})
+        if not left:
+            return Done("updated")
+        paths = ", ".join(path for path, _, _ in left)
+        note = f"the service accepted the change and did not take {paths}"
+        return Done("unchanged", reason="NotTaken", note=note)
+
+    async def _switch(self, name: str, *, enabled: bool) -> Done:
+        word = "enable" if enabled else "disable"
+        agents = self._agents()
+        try:
+            with translated(f"{word} agent {name}", self._pipe.endpoint):
+                await (agents.enable(name) if enabled else agents.disable(name))
+        except ServiceError as error:
+            # The SDK takes 204 only; the service has also answered 200.
+            if error.status is None or not 200 <= error.status < 300:
+                raise
+        live = await self.read(name)
+        if live is not None and live.enabled == enabled:
+            return Done(word + "d")
+        return Done("unchanged", reason="NotTaken", note=f"the service did not {word} the agent")
+
+    async def _delete_version(self, name: str, number: str) -> Done:
+        live = await self.read(name)
+        if live is None or live.latest is None:
+            return Done("unchanged", number, note="the agent is gone")
+        needed = {serving for serving, _ in live.traffic}
+        if number in needed or (live.latest.number == number and number == "1"):
+            return Done("skipped", number, reason="InUse", note=f"version {number} is in use")
+        return await self._deleted(
+            f"delete version {number} of agent {name}",
+            lambda: self._agents().delete_version(name, number),
+            number,
+        )
+
+    async def _delete(self, key: Key, call: DeleteAgent) -> Done:
+        live = await self.read(key.name)
+        if live is None:
+            return Done("unchanged", note="the agent is gone already")
+        if not await self._owned(key, live, call):
+            note = "no version carries our genuine mark any more"
+            return Done("skipped", reason="NotOurs", note=note)
+        force = {"force": True} if call.force else {}
+        return await self._deleted(
+            f"delete agent {key.name}", lambda: self._agents().delete(key.name, **force), ""
+        )
+
+    async def _owned(self, key: Key, live: Live, call: DeleteAgent) -> bool:
+        """Rule D1, read again right before: our genuine mark is on a version of this very name."""
+        if live.latest is not None and _genuine(key, live.latest, call.owners):
+            return True
+        if not call.delete_edited:
+            return False
+        return any(_genuine(key, version, call.owners) for version in await self._versions(key.name))
+
+    async def _deleted(self, what: str, send: Callable[[], Any], number: str) -> Done:
+        try:
+            with translated(what, self._pipe.endpoint):
+                await send()
+        except ServiceError as error:
+            if error.status == 404:
+                return Done("unchanged", number, note="it was gone already")
+            if error.status == 409:
+                note = "it has active sessions; --force-sessions or `lifecycle.force_delete` ends them"
+                return Done("skipped", number, reason="ActiveSessions", note=note)
+            raise
+        return Done("deleted", number)
+
+
+def _genuine(key: Key, version: Version, owners: frozenset[str]) -> bool:
+    mark = version.mark
+    return mark is not None and mark.owner in owners and mark.genuine(key, version.number)
+
+
+def _same_create(call: AddVersion, version: Version) -> bool:
+    """Whether this version came from this very call: the mark but for the zip's hash."""
+    from dataclasses import replace
+
+    mark = version.mark
+    return mark is not None and replace(mark, code_sha256="", file="") == replace(call.mark, file="")
+
+
+def failed_version(version: Version) -> Done:
+    """The outcome of a version that the service could not start, with its reason and the remedy."""
+    from reconciler.remedies import remedy
+
+    failure = version.failure
+    code, message = (failure.code, failure.message) if failure else ("", "")
+    what = f"version {version.number} is {version.health}"
+    note = ": ".join(part for part in (what, code, message) if part)
+    return Done("failed", version.number, reason=code or "VersionFailed", note=note, hint=remedy(code))

@@ -1,0 +1,61 @@
+"""What a create really did: made the next version, met another writer, or was answered with an old one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from reconciler.fields import field_diffs
+from reconciler.kinds.agent.calls import AddVersion
+from reconciler.kinds.agent.normal import normal
+from reconciler.resource import Done, Key, Version
+
+
+def judge_created(key: Key, call: AddVersion, version: Version, known: Sequence[Version]) -> Done:
+    """The outcome of a create that was answered with `version` (rules C5 and P6).
+
+    Args:
+        known: the other versions of the agent, needed where the number is not the base plus one.
+    """
+    base = int(call.mark.base)
+    outputs = {"version": version.number, "id": f"{key.name}:{version.number}"}
+    if version.order == base + 1:
+        return Done("created", version.number, outputs=outputs)
+    if version.order <= base:
+        return _old(key, call, version)
+    between = [other for other in known if base < other.order < version.order]
+    twin = next((other for other in reversed(between) if _twin(key, call, other)), None)
+    if twin is not None:
+        note = f"another run made version {twin.number} at the same time; version {version.number} is spare"
+        first = {"version": twin.number, "id": f"{key.name}:{twin.number}"}
+        return Done("unchanged", twin.number, note=note, reason="Raced", outputs=first)
+    if between:
+        other = between[0]
+        paths = _paths(key, call, other)
+        note = f"version {version.number} supersedes version {other.number} of somebody else"
+        note += f", which differs in {paths}" if paths else ", which is equal"
+        return Done("pending", version.number, note=note, reason="Superseded")
+    note = f"version {version.number} followed a gap after {base}; it is looked at again"
+    return Done("pending", version.number, note=note, reason="Gap")
+
+
+def _twin(key: Key, call: AddVersion, other: Version) -> bool:
+    mark = other.mark
+    same = mark is not None and mark.owner == call.mark.owner and mark.spec == call.mark.spec
+    return same and mark is not None and mark.genuine(key, other.number)
+
+
+def _old(key: Key, call: AddVersion, version: Version) -> Done:
+    """The service saw no difference and answered with a version it had: nothing was created."""
+    paths = _paths(key, call, version)
+    note = f"the service answered with version {version.number}, which it had already"
+    if paths:
+        ignore = ", ".join(paths.split(", "))
+        note += f"; it did not take {paths}. To stop trying: `lifecycle: {{ignore: [{ignore}]}}`"
+    else:
+        note += "; only our mark is missing on it"
+    return Done("unchanged", version.number, note=note, reason="NotTaken")
+
+
+def _paths(key: Key, call: AddVersion, version: Version) -> str:
+    diffs = field_diffs(normal(call.form, key.name), normal(version.form, key.name))
+    return ", ".join(diff.path for diff in diffs[:10])

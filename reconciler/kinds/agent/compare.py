@@ -1,0 +1,304 @@
+"""Desired against live for one agent: what matches, what is to release, who changed what. Pure.
+
+Rules C1 to C7, R2, R4 to R6, M2, M4, M5 and P9 are decided here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from reconciler.fields import FieldDiff, field_diffs
+from reconciler.kinds.agent import details
+from reconciler.kinds.agent.normal import FOREIGN_METADATA, normal
+from reconciler.kinds.kind import Action, Change, Context, Drift, Refusal
+from reconciler.pointers import without
+from reconciler.resource import Desired, Health, JsonObject, Key, Live, Strategy, Version, traffic_text
+
+
+def ours(key: Key, version: Version, ctx: Context) -> bool:
+    """Whether our genuine mark is on this version (rule M2)."""
+    return version.mark is not None and ctx.ours(version.mark) and version.mark.genuine(key, version.number)
+
+
+def equal(desired: Desired, version: Version, ctx: Context) -> bool:
+    """Whether a create of `desired` would make this very version again (rules C1 and C2)."""
+    if ours(desired.key, version, ctx) and version.mark and version.mark.spec == desired.fingerprint:
+        return True
+    want, have = _comparable(desired, version.form)
+    return want == have and _same_code(desired, version, ctx) and _same_foreign(desired, version)
+
+
+def _comparable(desired: Desired, form: JsonObject) -> tuple[JsonObject, JsonObject]:
+    name, ignore = desired.key.name, desired.lifecycle.ignore
+    return normal(without(desired.form, ignore), name), normal(without(form, ignore), name)
+
+
+def _same_foreign(desired: Desired, version: Version) -> bool:
+    stated = desired.form.get("metadata", {})
+    live = version.form.get("metadata", {})
+    return all(live.get(key) == stated[key] for key in FOREIGN_METADATA & stated.keys())
+
+
+def _same_code(desired: Desired, version: Version, ctx: Context) -> bool:
+    """Whether the deployed zip is the folder's. A mark tells without zipping; else the zip's hash does."""
+    if desired.code is None:
+        return True
+    deployed = version.form.get("definition", {}).get("code_configuration", {}).get("content_hash", "")
+    mark = version.mark
+    if mark and mark.code_sha256 == deployed and mark.spec == desired.fingerprint:
+        return True
+    return bool(deployed) and ctx.code_sha256 is not None and ctx.code_sha256(desired.code) == deployed
+
+
+def _same_meaning(desired: Desired, version: Version, ctx: Context) -> bool:
+    """Whether only description, metadata or mark differ (rule C4)."""
+    want, have = _comparable(desired, version.form)
+    return want.get("definition") == have.get("definition") and _same_code(desired, version, ctx)
+
+
+def looks(desired: Desired | None, live: Live, ctx: Context) -> tuple[str, ...] | None:
+    """Which versions must be read before comparing: () for none, None for all of them.
+
+    The latest comes with the list; the serving one costs one request where it is another; all of them
+    are read only for an agent whose latest and serving versions do not answer the question (rule R2).
+    """
+    latest = live.latest
+    if latest is None or live.all_versions:
+        return ()
+    if desired is None:
+        if latest.mark is None:
+            # An edit that lost its metadata may lie on our versions; a first version has none below it.
+            return None if latest.order > 1 else ()
+        return () if ours(live.key, latest, ctx) else None
+    unread = tuple(number for number, _ in live.traffic if live.version(number) is None)
+    if equal(desired, latest, ctx) and latest.health is Health.ACTIVE:
+        return unread
+    if len(live.traffic) == 1 and live.serving != latest.number:
+        if unread:
+            return unread
+        serving = live.version(live.serving)
+        if serving and serving.health is Health.ACTIVE and equal(desired, serving, ctx):
+            return ()
+    return None
+
+
+def compare(key: Key, desired: Desired | None, live: Live | None, ctx: Context) -> Change:
+    """What is to do for one agent; `kinds/agent/ladder.py` turns it into steps."""
+    if desired is None:
+        return _not_desired(key, live, ctx)
+    if live is None or live.latest is None:
+        return _missing(key, desired)
+    change = _with_target(desired, live, ctx)
+    change = replace(change, **details.compare(desired, live, ctx))
+    if change.action is Action.NONE and (change.patch or change.enable is not None):
+        change = replace(change, action=Action.UPDATE, reason="details")
+    return _blocked(change, desired, live, ctx)
+
+
+def _missing(key: Key, desired: Desired) -> Change:
+    fields = field_diffs(desired.form, {})
+    return Change(key, Action.CREATE, "missing", desired, None, fields=fields, enable=desired.enabled)
+
+
+def _with_target(desired: Desired, live: Live, ctx: Context) -> Change:
+    key = desired.key
+    target = _target(desired, live, ctx)
+    newest = next((version for version in live.known if ours(key, version, ctx)), None)
+    pending = newest is None or not equal(desired, newest, ctx)
+    if target is None:
+        return _to_create(desired, live, newest, ctx)
+    change = Change(key, Action.NONE, "equal", desired, live, target=target, base=target, pending=False)
+    change = replace(change, unmarked=not ours(key, target, ctx))
+    if change.unmarked and ctx.mark_equal:
+        return replace(change, action=Action.ADOPT, reason="mark", target=None, pending=True)
+    if target.health is not Health.ACTIVE:
+        return replace(change, action=Action.UPDATE, reason=str(target.health), pending=True)
+    if desired.release.strategy is Strategy.MANUAL:
+        return change
+    return _traffic(change, newest, pending, ctx)
+
+
+def _target(desired: Desired, live: Live, ctx: Context) -> Version | None:
+    """The newest active version equal to desired that may get traffic; else one that is on its way (R2, R4)."""
+    serving = {number for number, share in live.traffic if share}
+    pin = desired.release.version
+    if pin:
+        return live.version(pin)
+    able = [
+        version
+        for version in live.known
+        if not version.draft
+        and version.health in (Health.ACTIVE, Health.CREATING, Health.FAILED)
+        and (version.number in serving or ours(desired.key, version, ctx))
+        and equal(desired, version, ctx)
+    ]
+    for health in (Health.ACTIVE, Health.CREATING, Health.FAILED):
+        for version in able:
+            if version.health is health:
+                return _unless_refused(version, desired, live, ctx)
+    return None
+
+
+def _unless_refused(version: Version, desired: Desired, live: Live, ctx: Context) -> Version | None:
+    """Where the service refuses a selector for this agent, an older version cannot be released (R2)."""
+    moves = live.traffic != ((version.number, 100),)
+    return None if moves and desired.key in ctx.selector_refused else version
+
+
+def _traffic(change: Change, newest: Version | None, pending: bool, ctx: Context) -> Change:
+    """Whether traffic is where it belongs, moves there, or was moved by somebody and is held (R5, P9)."""
+    live, target = change.live, change.target
+    assert live is not None and target is not None
+    wanted = target.number
+    now = traffic_text(live.traffic)
+    if now == wanted:
+        return change
+    # Where our own unfinished or reverted release may have left the traffic.
+    expected = {target.mark.pinned if target.mark and ours(change.key, target, ctx) else ""}
+    if pending and newest is not None and newest.mark is not None:
+        expected |= {newest.number, newest.mark.pinned}
+    following = live.selector is None
+    if following and not pending:
+        outside = _drift_changed(change, live.latest, target, ctx)
+        return replace(change, action=Action.MOVE, reason="drift", drift=outside, fields=outside[0].fields)
+    if following or now in expected:
+        fields = _fields_of_traffic(wanted, now)
+        return replace(change, action=Action.MOVE, reason="release", fields=fields, pending=True)
+    drift = (Drift("redirected", version=now, fields=_fields_of_traffic(wanted, now), by="somebody else"),)
+    if ctx.take_traffic:
+        return replace(change, action=Action.MOVE, reason="redirected", drift=drift, fields=drift[0].fields)
+    return replace(change, held=True, drift=drift, reason="redirected", fields=drift[0].fields)
+
+
+def _fields_of_traffic(wanted: str, now: str) -> tuple[FieldDiff, ...]:
+    return (FieldDiff("replace", "/endpoint/version_selector", desired=wanted, live=now),)
+
+
+def _drift_changed(
+    change: Change, outside: Version | None, base: Version, ctx: Context
+) -> tuple[Drift, ...]:
+    if outside is None:
+        return ()
+    fields = field_diffs(normal(base.form, change.key.name), normal(outside.form, change.key.name))
+    return (
+        Drift("changed", outside.number, outside.created_at, _author(change.key, outside, ctx), fields),
+    )
+
+
+def _author(key: Key, version: Version, ctx: Context) -> str:
+    """Who made a version: us, a copied mark, somebody else (rule P9)."""
+    if ours(key, version, ctx):
+        return "us"
+    return "a copied mark" if version.mark is not None else "somebody else"
+
+
+def _to_create(desired: Desired, live: Live, newest: Version | None, ctx: Context) -> Change:
+    """No version can be released as it is: an update, an adoption, or nothing but metadata (C4, M5)."""
+    latest = live.latest
+    assert latest is not None
+    base = live.version(live.serving) or latest
+    pin = desired.release.version
+    if pin:
+        refusal = Refusal(
+            "release-version",
+            f"version {pin} of {desired.key.local} does not exist",
+            "Set `release.version` to a version that `reconciler status` lists, or remove it.",
+        )
+        return Change(desired.key, Action.UPDATE, "pinned", desired, live, base=base, blocked=(refusal,))
+    want, have = _comparable(desired, base.form)
+    fields = field_diffs(want, have) or _code_field(desired)
+    action = Action.UPDATE if newest is not None else Action.ADOPT
+    change = Change(desired.key, action, "changed", desired, live, fields=fields, base=base, pending=True)
+    if newest is not None and not ours(desired.key, latest, ctx):
+        drift = _drift_changed(change, latest, newest, ctx)
+        change = replace(change, drift=drift, pending=not equal(desired, newest, ctx))
+    defers = desired.release.metadata_only == "defer" and base.health is Health.ACTIVE
+    if defers and _same_meaning(desired, base, ctx) and live.serving:
+        note = "only description or metadata differ; they travel with the next change of the definition"
+        return replace(change, action=Action.NONE, reason="metadata", target=base, notes=(note,))
+    if action is Action.ADOPT and len(live.traffic) > 1 and not ctx.take_traffic:
+        drift = (Drift("redirected", version=traffic_text(live.traffic), by="somebody else"),)
+        return replace(change, action=Action.NONE, held=True, drift=drift, reason="redirected")
+    return change
+
+
+def _code_field(desired: Desired) -> tuple[FieldDiff, ...]:
+    return (FieldDiff("replace", "/code", desired=desired.code.tree[:12]),) if desired.code else ()
+
+
+def _blocked(change: Change, desired: Desired, live: Live, ctx: Context) -> Change:
+    """Refusals that belong to this agent: another owner (M4), another kind of definition (C7)."""
+    if change.action is Action.NONE:
+        return change
+    blocked = list(change.blocked)
+    owner = _other_owner(live, ctx)
+    if owner and not ctx.take_over:
+        blocked.append(
+            Refusal(
+                "owner",
+                f"{change.key.local} belongs to `{owner}`, and this project is `{ctx.owner}`",
+                "If it shall move here, run with --take-over; if both names are you, list the other "
+                "in `owner_aliases`.",
+            )
+        )
+    was = (live.latest.form if live.latest else {}).get("definition", {}).get("kind")
+    now = desired.form.get("definition", {}).get("kind")
+    if was != now and not desired.lifecycle.allow_kind_change and change.target is None:
+        blocked.append(
+            Refusal(
+                "kind-change",
+                f"{change.key.local} is {was} and would become {now}",
+                "Give the new one another name, or set `lifecycle.allow_kind_change: true`.",
+            )
+        )
+    return replace(change, blocked=tuple(blocked))
+
+
+def _other_owner(live: Live, ctx: Context) -> str:
+    """The owner of the newest genuine mark when that is not us, else ""."""
+    for version in live.known:
+        if version.mark and version.mark.genuine(live.key, version.number):
+            return "" if ctx.ours(version.mark) else version.mark.owner
+    return ""
+
+
+def _not_desired(key: Key, live: Live | None, ctx: Context) -> Change:
+    """An agent without a manifest: ours is deleted, anybody else's is left alone (D1)."""
+    assert live is not None
+    marked = [version for version in live.known if ours(key, version, ctx)]
+    if not marked or live.latest is None:
+        at = live.latest.created_at if live.latest else 0
+        number = live.latest.number if live.latest else ""
+        drift = (Drift("unmanaged", number, at, "somebody else"),)
+        return Change(key, Action.NONE, "unmanaged", None, live, drift=drift)
+    mark = marked[0].mark
+    assert mark is not None
+    change = Change(key, Action.DELETE, "removed", None, live, base=marked[0], pending=True)
+    if mark.on_remove == "keep":
+        note = "its manifest said `on_remove: keep`"
+        return replace(change, action=Action.NONE, reason="kept", notes=(note,))
+    if mark.protect:
+        return replace(change, blocked=(_protected(key, "its manifest set `lifecycle.protect`"),))
+    if not ours(key, live.latest, ctx):
+        drift = _drift_changed(change, live.latest, marked[0], ctx)
+        change = replace(change, drift=drift)
+        if not ctx.delete_edited:
+            return replace(change, blocked=(_edited(key, live.latest, ctx),))
+    return change
+
+
+def _protected(key: Key, why: str) -> Refusal:
+    return Refusal(
+        "protected",
+        f"{key.local} is protected: {why}",
+        "Bring the manifest back, apply it with `protect: false` and `--mark`, then remove it; "
+        "or list the name in `sync.forget`.",
+    )
+
+
+def _edited(key: Key, latest: Version, ctx: Context) -> Refusal:
+    return Refusal(
+        "protected",
+        f"{key.local} was edited: version {latest.number} was made by {_author(key, latest, ctx)}",
+        "Look at the edit with `reconciler drift`; delete it all the same with --delete-edited.",
+    )

@@ -1,0 +1,179 @@
+"""Scripted faults: which requests they meet, how often, and what happens. Stored in the state file."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from reconciler.sandbox.errors import ApiError, invalid
+from reconciler.sandbox.wire import Json, Reply, dumps, error_reply
+
+MAX_DELAY_S = 600.0
+
+DEFAULT_MESSAGES: Mapping[int, str] = {
+    409: "The resource already exists or was modified concurrently. Please retry.",
+    424: "The session is not ready.",
+    429: "Rate limit is exceeded. Try again later.",
+    500: "The server had an error while processing your request.",
+}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What happens to one request.
+
+    `delay_s` comes before the request is handled, or, with `after_commit`, between its commit and its
+    answer. `status` None lets the request's own answer through; `drop` closes the connection without one.
+    `body` is text (an error code in the service's envelope), an object (sent as it is) or None (the usual
+    envelope of that status).
+    """
+
+    status: int | None = None
+    headers: Mapping[str, str] | None = None
+    body: Any = None
+    delay_s: float = 0.0
+    after_commit: bool = False
+    drop: bool = False
+
+    def reply(self, request_id: str) -> Reply:
+        """The answer instead of the request's own; `status` has to be set."""
+        assert self.status is not None
+        headers = dict(self.headers or {})
+        if isinstance(self.body, dict | list):
+            return Reply(self.status, dumps(self.body), headers)
+        if self.status < 400 and self.body is None:
+            return Reply(self.status, b"" if self.status == 204 else b"{}", headers)
+        message = DEFAULT_MESSAGES.get(self.status, "The request failed.")
+        return error_reply(ApiError(self.status, message, code=self.body, headers=headers), request_id)
+
+
+@dataclass(frozen=True)
+class Target:
+    """The request that rules are matched with; `path` is decoded and below the project."""
+
+    method: str
+    project: str
+    path: str
+    template: str
+
+
+def any_rules(db: sqlite3.Connection) -> bool:
+    """Whether a request has to be matched at all."""
+    return db.execute("SELECT 1 FROM faults LIMIT 1").fetchone() is not None
+
+
+def take(db: sqlite3.Connection, target: Target) -> Fault | None:
+    """The fault of the first matching rule with times left, which is used up by one; None without one."""
+    for row in db.execute("SELECT id, rule, left, skip FROM faults ORDER BY id").fetchall():
+        rule = orjson.loads(row["rule"])
+        if row["left"] == 0 or not _matches(rule.get("match", {}), target):
+            continue
+        if row["skip"] > 0:
+            db.execute("UPDATE faults SET skip = skip - 1 WHERE id = ?", (row["id"],))
+            continue
+        db.execute("UPDATE faults SET hits = hits + 1, left = left - 1 WHERE id = ?", (row["id"],))
+        return Fault(**rule["action"])
+    return None
+
+
+def _matches(match: Json, target: Target) -> bool:
+    method, project, path = match.get("method"), match.get("project"), match.get("path")
+    if method is not None and method.upper() != target.method:
+        return False
+    if project is not None and project != target.project:
+        return False
+    if path is None or path in (target.path, target.template):
+        return True
+    return (
+        "*" in path and re.fullmatch(re.escape(path).replace(r"\*", ".*"), target.path, re.DOTALL) is not None
+    )
+
+
+def view(db: sqlite3.Connection) -> Json:
+    """`{"rules": [...]}`: each rule with its `hits` and the `times` that are left, null for ever."""
+    rules = []
+    for row in db.execute("SELECT rule, left, hits FROM faults ORDER BY id"):
+        rules.append(orjson.loads(row["rule"]) | {"times": row["left"], "hits": row["hits"]})
+    return {"rules": rules}
+
+
+def replace(db: sqlite3.Connection, given: Any) -> None:
+    """Take a list of rules, or an object with it under `rules` or `faults`, in place of the present ones.
+
+    Raises:
+        ApiError: 400, a rule is not understood; the present rules stay.
+    """
+    if isinstance(given, dict) and len(given) == 1:
+        given = given.get("rules", given.get("faults"))
+    if not isinstance(given, list):
+        raise invalid('Faults are a list of rules, or {"rules": [...]}.')
+    rules = [_checked(rule, f"rules[{index}]") for index, rule in enumerate(given)]
+    clear(db)
+    for rule in rules:
+        times, skip = rule.pop("times", None), rule["match"].get("skip", 0)
+        db.execute(
+            "INSERT INTO faults (rule, left, skip, hits) VALUES (?, ?, ?, 0)", (dumps(rule), times, skip)
+        )
+
+
+def clear(db: sqlite3.Connection) -> None:
+    """Forget every rule."""
+    db.execute("DELETE FROM faults")
+
+
+def _checked(rule: Any, path: str) -> Json:
+    rule = _object(rule, path, {"match", "times", "action", "hits"})
+    rule.pop("hits", None)  # so that what GET returned can be put back
+    match = _object(rule.get("match") or {}, f"{path}.match", {"method", "path", "project", "skip"})
+    for key in ("method", "path", "project"):
+        if match.get(key) is not None and not isinstance(match[key], str):
+            raise invalid(f"'{key}' must be text.", f"{path}.match.{key}")
+    times = rule.get("times")
+    for name, count in (("times", times), ("match.skip", match.get("skip", 0))):
+        if count is not None and (type(count) is not int or count < 0):
+            raise invalid(f"'{name}' must be a whole number from 0.", f"{path}.{name}")
+    match["skip"] = match.get("skip") or 0
+    return {"match": match, "times": times, "action": _action(rule.get("action"), f"{path}.action")}
+
+
+def _action(given: Any, path: str) -> Json:
+    action = _object(given, path, {"status", "headers", "body", "delay_s", "after_commit", "drop"})
+    action = {key: value for key, value in action.items() if value is not None}
+    status = action.get("status")
+    if status is not None and (type(status) is not int or not 200 <= status <= 599):
+        raise invalid("'status' must be a whole number, 200 to 599.", f"{path}.status")
+    delay = action.get("delay_s", 0)
+    if isinstance(delay, bool) or not isinstance(delay, int | float) or not 0 <= delay <= MAX_DELAY_S:
+        raise invalid(f"'delay_s' must be a number of seconds, 0 to {MAX_DELAY_S:g}.", f"{path}.delay_s")
+    for key in ("after_commit", "drop"):
+        if not isinstance(action.get(key, False), bool):
+            raise invalid(f"'{key}' must be true or false.", f"{path}.{key}")
+    if not isinstance(action.get("body", ""), str | dict | list):
+        raise invalid("'body' must be an error code, an object or a list.", f"{path}.body")
+    headers = _object(action.get("headers", {}), f"{path}.headers", None)
+    for name, value in headers.items():
+        text = str(value)
+        if not re.fullmatch(r"[A-Za-z0-9_-]+", name) or not text.isprintable() or not text.isascii():
+            raise invalid("Headers are printable ASCII.", f"{path}.headers")
+        headers[name] = text
+    if headers:
+        action["headers"] = headers
+    if status is None and not action.get("drop") and not delay:
+        raise invalid("An action needs a status, a delay_s or a drop.", path)
+    return action
+
+
+def _object(value: Any, path: str, keys: set[str] | None) -> Json:
+    if not isinstance(value, dict):
+        raise invalid("An object is needed here.", path)
+    unknown = sorted(set(value) - keys) if keys is not None else []
+    if unknown and keys:
+        raise invalid(
+            f"Unknown key '{unknown[0]}'. Allowed: {', '.join(sorted(keys))}.", f"{path}.{unknown[0]}"
+        )
+    return dict(value)

@@ -69,7 +69,17 @@ def diff(
             continue
         change = kinds[key.kind].compare(key, want, there, ctx)
         changes.append(_scoped(change, scope) if want is None else change)
-    return tuple(_by_case(changes, live))
+    return tuple(_by_case(_with_missing(changes, live, ctx), live))
+
+
+def _with_missing(changes: list[Change], live: LiveState, ctx: Context) -> list[Change]:
+    """A create whose commit was applied before is an agent that somebody deleted (rule P9)."""
+    marks = (version.mark for there in live.items.values() for version in there.known)
+    applied = ctx.commit and any(mark and ctx.ours(mark) and mark.commit == ctx.commit for mark in marks)
+    if not applied or ctx.dirty:
+        return changes
+    gone = (Drift("missing", by="somebody else"),)
+    return [replace(change, drift=gone) if change.action is Action.CREATE else change for change in changes]
 
 
 def _scoped(change: Change, scope: Scope) -> Change:

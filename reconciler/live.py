@@ -53,6 +53,10 @@ async def _each(keys: list[Key], read: Any, workers: int) -> list[Live | None]:
             found: Live | None = await read(key)
             return found
 
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(one(key)) for key in keys]
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one(key)) for key in keys]
+    except ExceptionGroup as errors:
+        # The first failure decides: reads that fail together fail for one reason.
+        raise errors.exceptions[0] from errors.exceptions[0].__cause__
     return [task.result() for task in tasks]

@@ -1,4 +1,4 @@
-"""The agent port: reads over the bare pipeline, single attempts at writes by the SDK over the same pipeline."""
+"""The agent port: reads over the bare pipeline, single attempts at writes by the SDK over the same."""
 
 from __future__ import annotations
 
@@ -191,7 +191,9 @@ class AgentPort:
         live = await self.read(key.name)
         if live is None or live.latest is None or live.latest.order <= int(call.mark.base):
             return None
-        found = [live.latest] if live.latest.order == int(call.mark.base) + 1 else await self._versions(key.name)
+        found = (
+            [live.latest] if live.latest.order == int(call.mark.base) + 1 else await self._versions(key.name)
+        )
         for version in found:
             if version.mark and _same_create(call, version):
                 others = [other for other in found if other.number != version.number]

@@ -15,7 +15,14 @@ from azure.core.exceptions import (
     ServiceResponseError,
 )
 
-from reconciler.errors import Conflict, ServiceBroken, ServiceError, ServiceUnreachable, Throttled, Unauthorized
+from reconciler.errors import (
+    Conflict,
+    ServiceBroken,
+    ServiceError,
+    ServiceUnreachable,
+    Throttled,
+    Unauthorized,
+)
 from reconciler.remedies import remedy
 
 _MOST_CHARS: Final = 500

@@ -55,7 +55,7 @@ class Retry(AsyncRetryPolicy):
     def get_backoff_time(self, settings: dict[str, Any]) -> float:
         """Full jitter: workers that were refused together do not come back together."""
         most_s = min(_FIRST_WAIT_S * 2 ** len(settings["history"]), 30.0)
-        return random.uniform(0, most_s)  # noqa: S311 - spreading load, not a secret
+        return random.uniform(0, most_s)
 
 
 class Pace(AsyncHTTPPolicy[Any, Any]):
@@ -132,13 +132,20 @@ def open_pipe(endpoint: str, *, connections: int = 100, retries: int = 6) -> Pip
         auto_decompress=False,
         trust_env=True,
     )
-    transport = AioHttpTransport(session=session, session_owner=True, connection_timeout=_CONNECT_S, read_timeout=_READ_S)
+    transport = AioHttpTransport(
+        session=session, session_owner=True, connection_timeout=_CONNECT_S, read_timeout=_READ_S
+    )
     policies = [
         RequestIdPolicy(),
         HeadersPolicy(),
         UserAgentPolicy(sdk_moniker="ai-projects/2.10.0", user_agent=f"reconciler/{__version__}"),
         ContentDecodePolicy(),
-        Retry(retry_total=retries, retry_status=retries, retry_connect=min(retries, 3), retry_read=min(retries, 3)),
+        Retry(
+            retry_total=retries,
+            retry_status=retries,
+            retry_connect=min(retries, 3),
+            retry_read=min(retries, 3),
+        ),
         Pace(limiter),
         AsyncBearerTokenCredentialPolicy(credential, SCOPE) if secure else None,
     ]

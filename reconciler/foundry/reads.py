@@ -33,7 +33,9 @@ class Reader:
             return None
         return self._object(what, response)
 
-    async def pages(self, what: str, route: str, names: dict[str, str] | None = None) -> AsyncIterator[list[Any]]:
+    async def pages(
+        self, what: str, route: str, names: dict[str, str] | None = None
+    ) -> AsyncIterator[list[Any]]:
         """Every page of a cursor list, complete or an error (rule I2). The next is fetched meanwhile.
 
         Like the SDK's pager it asks until a page has no `last_id`; `has_more` alone does not end a list.

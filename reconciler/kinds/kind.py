@@ -96,6 +96,7 @@ class Context:
     owner_aliases: frozenset[str] = frozenset()
     commit: str = ""
     time: int = 0
+    dirty: bool = False
     now: int = 0
     code_sha256: Callable[[Code], str] | None = None
     take_traffic: bool = False
@@ -104,7 +105,7 @@ class Context:
     mark_equal: bool = False
     delete_edited: bool = False
     force_sessions: bool = False
-    allow_kind_change: bool = False
+    at_cap: frozenset[Key] = frozenset()
     selector_refused: frozenset[Key] = frozenset()
 
     def ours(self, mark: Mark | None) -> bool:

@@ -1,0 +1,1 @@
+"""Agents: prompt, hosted, workflow, external and voice."""

@@ -119,7 +119,7 @@ def _with_target(desired: Desired, live: Live, ctx: Context) -> Change:
 
 
 def _target(desired: Desired, live: Live, ctx: Context) -> Version | None:
-    """The newest active version equal to desired that may get traffic; else one that is on its way (R2, R4)."""
+    """The newest active version equal to desired that may get traffic; else one on its way (R2, R4)."""
     serving = {number for number, share in live.traffic if share}
     pin = desired.release.version
     if pin:
@@ -148,7 +148,8 @@ def _unless_refused(version: Version, desired: Desired, live: Live, ctx: Context
 def _traffic(change: Change, newest: Version | None, pending: bool, ctx: Context) -> Change:
     """Whether traffic is where it belongs, moves there, or was moved by somebody and is held (R5, P9)."""
     live, target = change.live, change.target
-    assert live is not None and target is not None
+    assert live is not None
+    assert target is not None
     wanted = target.number
     now = traffic_text(live.traffic)
     if now == wanted:
@@ -174,15 +175,11 @@ def _fields_of_traffic(wanted: str, now: str) -> tuple[FieldDiff, ...]:
     return (FieldDiff("replace", "/endpoint/version_selector", desired=wanted, live=now),)
 
 
-def _drift_changed(
-    change: Change, outside: Version | None, base: Version, ctx: Context
-) -> tuple[Drift, ...]:
+def _drift_changed(change: Change, outside: Version | None, base: Version, ctx: Context) -> tuple[Drift, ...]:
     if outside is None:
         return ()
     fields = field_diffs(normal(base.form, change.key.name), normal(outside.form, change.key.name))
-    return (
-        Drift("changed", outside.number, outside.created_at, _author(change.key, outside, ctx), fields),
-    )
+    return (Drift("changed", outside.number, outside.created_at, _author(change.key, outside, ctx), fields),)
 
 
 def _author(key: Key, version: Version, ctx: Context) -> str:

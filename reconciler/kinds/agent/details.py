@@ -78,5 +78,7 @@ def _patch(stated: Json, live: Json) -> Json:
     if not isinstance(stated, dict) or not isinstance(live, dict):
         return stated
     return {
-        key: _patch(value, live.get(key)) for key, value in stated.items() if differences(value, live.get(key))
+        key: _patch(value, live.get(key))
+        for key, value in stated.items()
+        if differences(value, live.get(key))
     }

@@ -144,7 +144,7 @@ def _retire(
 
 def _delete(change: Change, ctx: Context) -> AgentStep:
     live = change.live
-    assert live is not None and change.base is not None
+    assert live is not None
     owners = frozenset({ctx.owner, *ctx.owner_aliases})
     call = DeleteAgent(ctx.force_sessions, owners, ctx.delete_edited)
     count = len(live.known)

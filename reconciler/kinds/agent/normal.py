@@ -25,7 +25,7 @@ _USERS_OWN: Final = frozenset(
     }
 )
 
-# Metadata that other tools write on versions and read back; kept on updates unless the manifest says otherwise.
+# Metadata that other tools write on versions and read back; kept unless the manifest says otherwise.
 FOREIGN_METADATA: Final = frozenset({"enableVnextExperience"})
 
 

@@ -1,0 +1,200 @@
+"""The flow in one place: read, then decide, then do.
+
+    source → manifest → desired ─┐
+                                 ├─ diff → plan → apply → report
+                         live  ──┘
+
+`decide` is pure. `examine` reads and decides. `reconcile` makes one attempt: it never sleeps, loops or
+remembers; `cli/apply` and the service repeat it, and hand the memory of one attempt to the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+
+from reconciler.apply import Applying, Outcome, Progress, Stop, apply
+from reconciler.attempt import Patience
+from reconciler.diff import Scope, diff, looks
+from reconciler.guards import IsAncestor, Limits, empty_source, judge_plan
+from reconciler.kinds.kind import Action, Change, Context, Registry
+from reconciler.live import Ports, deepened, read_all, read_some
+from reconciler.options import Allow, Memory
+from reconciler.plan import Approval, Plan, Planned, make_plan
+from reconciler.policies import Verdict
+from reconciler.resource import Desired, Key, Live, LiveState
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Everything that decides about one Project beside its live state."""
+
+    project: str
+    endpoint: str
+    resources: tuple[Desired, ...]
+    ctx: Context
+    kinds: Registry
+    scope: Scope = field(default_factory=Scope)
+    limits: Limits = field(default_factory=Limits)
+    allow: Allow = field(default_factory=Allow)
+    verdicts: tuple[Verdict, ...] = ()
+    is_ancestor: IsAncestor = lambda commit: None
+    observe: bool = False
+    workers: int = 32
+
+    @property
+    def desired(self) -> Mapping[Key, Desired]:
+        return {desired.key: desired for desired in self.resources}
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What one attempt planned, did, and learned for the next."""
+
+    plan: Plan
+    outcomes: tuple[Outcome, ...]
+    memory: Memory
+
+
+def decide(inputs: Inputs, live: LiveState, memory: Memory | None = None, keys: Collection[Key] = ()) -> Plan:
+    """The plan for this desired and live state. Pure: the same values give the same plan and digest.
+
+    Args:
+        keys: decide about these only; the state then holds nothing else.
+    """
+    memory = memory or Memory()
+    ctx = _remembering(inputs.ctx, memory)
+    desired = inputs.desired
+    if keys:
+        desired = {key: want for key, want in desired.items() if key in keys}
+    changes = diff(desired, live, ctx, inputs.kinds, inputs.scope)
+    changes = tuple(_lagging(_settled(change, memory), memory) for change in changes)
+    guards = judge_plan(changes, ctx, inputs.allow, inputs.limits, inputs.kinds, inputs.is_ancestor)
+    empty = empty_source(inputs.resources, narrowed=inputs.scope.narrowed, allow=inputs.allow)
+    verdicts = (*inputs.verdicts, *guards, *empty)
+    name = (inputs.project, inputs.endpoint)
+    return make_plan(name, changes, ctx, verdicts, inputs.kinds, observe=inputs.observe)
+
+
+async def examine(
+    inputs: Inputs, ports: Ports, memory: Memory | None = None, keys: Collection[Key] = ()
+) -> Plan:
+    """Read what is live and decide; with `keys` only those are read.
+
+    Raises:
+        ServiceError: something could not be read; nothing was decided.
+    """
+    state = await (read_some(ports, keys, inputs.workers) if keys else read_all(ports, inputs.project))
+    state = await _deep_enough(inputs, ports, state, memory or Memory())
+    return decide(inputs, state, memory, keys)
+
+
+async def _deep_enough(inputs: Inputs, ports: Ports, state: LiveState, memory: Memory) -> LiveState:
+    """Versions are read in two rounds at most: what serves, and only where that is not enough, all."""
+    ctx = _remembering(inputs.ctx, memory)
+    for _ in range(2):
+        wanted = looks(inputs.desired, state, ctx, inputs.kinds, inputs.scope)
+        if not wanted:
+            break
+        state = await deepened(ports, state, wanted, inputs.workers)
+    return state
+
+
+@dataclass(frozen=True)
+class Run:
+    """The company of one attempt: memory of earlier ones, when to stop, who hears of progress."""
+
+    stop: Stop
+    progress: Progress = lambda outcome: None
+    memory: Memory = field(default_factory=Memory)
+    approval: Approval | None = None
+    patience: Patience = field(default_factory=Patience)
+
+
+async def reconcile(inputs: Inputs, ports: Ports, plan: Plan, run: Run) -> Attempt:
+    """One attempt at a plan that `examine` made: apply it, and say what the next attempt should know."""
+
+    async def replan(planned: Planned, live: Live | None) -> Planned | None:
+        items = {} if live is None else {live.key: live}
+        state = await _deep_enough(inputs, ports, LiveState(items, complete=True), run.memory)
+        again = decide(inputs, state, run.memory, keys=(planned.key,)).planned
+        found = next((item for item in again if item.key == planned.key), None)
+        if found is None:
+            return Planned(planned.change)
+        deletes = found.change.action is Action.DELETE
+        if found.refused or found.change.held or deletes != (planned.change.action is Action.DELETE):
+            return None
+        return found if run.approval is None or run.approval.covers(found) else None
+
+    if plan.observe:
+        return Attempt(plan, _observed(plan), run.memory)
+    applying = Applying(ports, replan, run.stop, run.progress, inputs.workers, run.patience)
+    outcomes = await apply(plan, applying)
+    return Attempt(plan, outcomes, learned(plan, outcomes, run.memory))
+
+
+def _observed(plan: Plan) -> tuple[Outcome, ...]:
+    note = "the Project is in `mode: observe`"
+    return tuple(Outcome(step.key, step.name, "skipped", reason="Observe", note=note) for step in plan.steps)
+
+
+def _remembering(ctx: Context, memory: Memory) -> Context:
+    return replace(ctx, selector_refused=memory.selector_refused, at_cap=memory.at_cap)
+
+
+def _settled(change: Change, memory: Memory) -> Change:
+    """What the service did not take is not tried again until the manifest or live changes (rule C5)."""
+    live = change.live
+    if live is None or memory.not_taken.get(change.key) != live.fingerprint():
+        return change
+    return replace(change, action=Action.NONE, reason="not taken")
+
+
+def _lagging(change: Change, memory: Memory) -> Change:
+    """A reading below what this process did itself is the list running late, not a change (rule P4)."""
+    floor = memory.floors.get(change.key, 0)
+    latest = change.live.latest if change.live else None
+    late = floor and (latest is None or latest.order < floor)
+    gone = change.key in memory.deleted and change.action is Action.DELETE
+    if not late and not gone:
+        return change
+    note = "the service does not show yet what this run did"
+    return replace(change, action=Action.NONE, reason="lag", notes=(note,), fields=())
+
+
+def learned(plan: Plan, outcomes: tuple[Outcome, ...], memory: Memory) -> Memory:
+    """The memory after these outcomes."""
+    floors, not_taken = dict(memory.floors), dict(memory.not_taken)
+    refused, at_cap, deleted = set(memory.selector_refused), set(memory.at_cap), set(memory.deleted)
+    live = {planned.key: planned.change.live for planned in plan.planned}
+    for outcome in outcomes:
+        key = outcome.key
+        if outcome.step == "add-version" and outcome.outcome == "created":
+            floors[key] = max(floors.get(key, 0), int(outcome.version))
+        if outcome.step == "delete-agent" and outcome.outcome == "deleted":
+            deleted.add(key)
+        if outcome.reason == "NotTaken" and (there := live.get(key)) is not None:
+            not_taken[key] = there.fingerprint()
+        if outcome.step == "move-traffic" and outcome.reason == "ServiceError":
+            refused.add(key)
+        if outcome.step == "add-version" and outcome.code.casefold() == "usererror":
+            at_cap.add(key)
+    return Memory(frozenset(refused), frozenset(at_cap), floors, not_taken, frozenset(deleted))
+
+
+def unsettled(attempt: Attempt) -> frozenset[Key]:
+    """The resources that another attempt may bring further: pending, moved meanwhile, or newly allowed."""
+    memory = attempt.memory
+    again = {
+        outcome.key
+        for outcome in attempt.outcomes
+        if outcome.outcome == "pending" or outcome.reason == "Moved"
+    }
+    for outcome in attempt.outcomes:
+        first_time = outcome.outcome == "failed" and outcome.key in memory.selector_refused | memory.at_cap
+        if first_time and outcome.step in ("move-traffic", "add-version"):
+            again.add(outcome.key)
+    return frozenset(again)
+
+
+__all__ = ["Attempt", "Inputs", "decide", "examine", "learned", "reconcile", "unsettled"]

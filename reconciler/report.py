@@ -15,7 +15,7 @@ from reconciler.fields import FieldDiff
 from reconciler.kinds.kind import Action, Change, Drift
 from reconciler.masking import Masker
 from reconciler.plan import Plan, Planned
-from reconciler.policies import Severity, Verdict
+from reconciler.policies import Verdict
 from reconciler.resource import Health, Json
 
 FORMAT: Final = "reconciler.report/v1"

@@ -1,4 +1,4 @@
-"""Versions of agents: create, get, list, delete."""
+"""Versions of agents: create, get, list; and deleting, of a version or of the whole agent."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from reconciler.sandbox import agents, validation, versions, views
+from reconciler.sandbox import agents, code, sessions, validation, versions, views
 from reconciler.sandbox.errors import ApiError, invalid, not_found
 from reconciler.sandbox.paging import Position, cut, keyset, list_body, page_of
 from reconciler.sandbox.versions import NewVersion, Row
@@ -22,7 +22,13 @@ DRAFTS = ("Draft agent versions", "DraftAgents=V1Preview")
 
 
 def create_version(call: Call) -> Reply:
-    """`POST /agents/{agent_name}/versions`: the agent comes into being with its first version."""
+    """`POST /agents/{agent_name}/versions`: the agent comes into being with its first version.
+
+    A form instead of JSON carries code for a hosted agent.
+    """
+    if code.is_upload(call):
+        body, sha = code.uploaded(call)
+        return add(call, call.params["agent_name"], body, sha)
     return add(call, call.params["agent_name"], call.json())
 
 
@@ -45,7 +51,7 @@ def add_version(call: Call, name: str, body: Json, code_sha: str | None = None) 
     else:
         latest = versions.latest(call.db, agent["id"])
         policy = call.settings.get(f"dedupe.{definition['kind']}", "off")
-        if latest is not None and versions.unchanged(policy, latest, new, views.comparable):
+        if latest is not None and same(policy, latest, new):
             return agent, latest
         if versions.count_versions(call.db, agent["id"]) >= call.settings["max_versions"]:
             raise ApiError(400, "Too many valid agent revisions.", code="UserError")
@@ -55,6 +61,11 @@ def add_version(call: Call, name: str, body: Json, code_sha: str | None = None) 
         versions.set_details(call.db, agent["id"], details)
     views.refresh(place, agent["id"])
     return versions.reload(call.db, agent["id"]), version
+
+
+def same(policy: str, latest: Row, new: NewVersion) -> bool:
+    """Whether a dedupe policy finds nothing new in `new`, whatever the service added to `latest`."""
+    return versions.unchanged(policy, latest, new, views.comparable)
 
 
 def _check_features(call: Call, kind: str, draft: bool) -> None:
@@ -169,6 +180,15 @@ def list_versions(call: Call) -> Reply:
     return Reply(body=list_body(*cut(bodies, keys)))
 
 
+def delete_agent(call: Call) -> Reply:
+    """`DELETE /agents/{agent_name}`: all versions go; the next agent of that name has a new identity."""
+    force = call.flag("force")
+    agent = agents.agent_of(call)
+    sessions.end_or_refuse(call, agent, None, force=force)
+    versions.delete_resource(agents.shelf(call), agent)
+    return reply({"object": "agent.deleted", "name": agent["name"], "deleted": True})
+
+
 def delete_version(call: Call) -> Reply:
     """`DELETE /agents/{agent_name}/versions/{agent_version}`: with the last version goes the agent."""
     force = call.flag("force")
@@ -179,7 +199,7 @@ def delete_version(call: Call) -> Reply:
     serving = {rule.get("agent_version") for rule in rules if rule.get("traffic_percentage")}
     if call.settings["delete_serving"] == "refused" and version["version"] in serving:
         raise ApiError(409, f"Version '{version['version']}' receives traffic and cannot be deleted.")
-    agents.refuse_active_sessions(call, agent, version["version"], force=force)
+    sessions.end_or_refuse(call, agent, version["version"], force=force)
     versions.delete_version(agents.shelf(call), agent, version)
     views.refresh(agents.shelf(call), agent["id"])
     return reply(

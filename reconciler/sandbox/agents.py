@@ -235,16 +235,3 @@ def _set_state(call: Call, state: str) -> Reply:
     versions.set_details(call.db, agent["id"], details)
     views.refresh(shelf(call), agent["id"])
     return Reply(call.settings["enable_status"])
-
-
-def delete_agent(call: Call) -> Reply:
-    """`DELETE /agents/{agent_name}`: all versions go; the next agent of that name has a new identity."""
-    force = call.flag("force")
-    agent = agent_of(call)
-    refuse_active_sessions(call, agent, None, force=force)
-    versions.delete_resource(shelf(call), agent)
-    return reply({"object": "agent.deleted", "name": agent["name"], "deleted": True})
-
-
-def refuse_active_sessions(call: Call, agent: Row, version: str | None, *, force: bool) -> None:
-    """Raise a 409 for an agent, or one version of it, with running sessions; `force` ends them instead."""

@@ -161,7 +161,10 @@ class _Exchange:
 
     @property
     def max_bytes(self) -> int:
-        return JSON_MAX_BYTES if self.route is None else self.route.max_bytes
+        if self.route is None:
+            return JSON_MAX_BYTES
+        form = self.request.content_type == "multipart/form-data"
+        return self.route.max_form_bytes if form else self.route.max_bytes
 
 
 def _below_host(target: str) -> str:

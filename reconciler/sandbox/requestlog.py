@@ -42,7 +42,7 @@ class RequestLog:
         return entry
 
     def view(self, project: str | None) -> Json:
-        """`{"counts": {"GET /agents": 11}, "log": [{"method", "path", "status", "at"}]}`, of a project or all."""
+        """`{"counts": {"GET /agents": 11}, "log": [{"method", "path", "status", "at"}]}`, of one or all."""
         counts: Counter[str] = Counter()
         for (owner, route), count in self._counts.items():
             if project in (None, owner):

@@ -138,6 +138,7 @@ async def _listening(state: Path | str, host: str, port: int) -> AsyncIterator[s
     from aiohttp import web
 
     from reconciler.sandbox.app import App
+    from reconciler.sandbox.protocol import Server
     from reconciler.sandbox.state import State
 
     _check_address(host, port)
@@ -145,9 +146,7 @@ async def _listening(state: Path | str, host: str, port: int) -> AsyncIterator[s
     try:
         path = Path(folder) / "state.db" if folder else Path(state)
         with contextlib.closing(State(path)) as opened:
-            runner = web.ServerRunner(
-                web.Server(App(opened).handle, access_log=None), shutdown_timeout=SHUTDOWN_S
-            )
+            runner = web.ServerRunner(Server(App(opened).handle), shutdown_timeout=SHUTDOWN_S)
             await runner.setup()
             try:
                 yield await _bind(runner, host, port)

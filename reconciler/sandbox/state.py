@@ -43,6 +43,23 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX version_numbers ON versions (resource_id, number);
     CREATE TABLE zips (sha TEXT PRIMARY KEY, content BLOB NOT NULL);
     """,
+    """
+    CREATE TABLE sessions (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        resource_id INTEGER NOT NULL REFERENCES resources (id) ON DELETE CASCADE,
+        name TEXT NOT NULL, version TEXT NOT NULL, idle_s REAL NOT NULL,
+        created_at REAL NOT NULL, last_accessed_at REAL NOT NULL, stopped_at REAL,
+        UNIQUE (resource_id, name));
+    CREATE TABLE session_files (
+        session_id INTEGER NOT NULL REFERENCES sessions (id) ON DELETE CASCADE,
+        path TEXT NOT NULL, content BLOB NOT NULL, modified_at REAL NOT NULL,
+        PRIMARY KEY (session_id, path));
+    CREATE TABLE documents (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        project TEXT NOT NULL, collection TEXT NOT NULL, name TEXT NOT NULL, parent TEXT, body BLOB NOT NULL,
+        UNIQUE (project, collection, name));
+    CREATE INDEX document_parents ON documents (project, collection, parent, id);
+    """,
 )
 """Append only: entry N brings a file from schema N to N+1."""
 

@@ -17,6 +17,9 @@ from reconciler.sandbox.wire import Json, dumps
 
 Row = sqlite3.Row
 
+DEDUPE_ALL = "latest-definition+metadata+description"
+"""The strictest dedupe policy: everything that a client sends has to be equal."""
+
 TOMBSTONE_S = 7200.0
 """How long deleted rows are kept: longer than the longest list lag."""
 

@@ -210,6 +210,5 @@ def end_or_refuse(call: Call, agent: Row, version: str | None, *, force: bool) -
         raise ApiError(
             409,
             f"Agent '{agent['name']}' has {len(active)} active session(s). Delete them, or use force=true.",
-            code="active_sessions",
         )
     call.db.executemany("DELETE FROM sessions WHERE id = ?", [(row["id"],) for row in rows])

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from reconciler.errors import Place, Problem, SourceError
-from reconciler.snapshot import Revision, Snapshot, SourceFile, blob_id
+from reconciler.snapshot import MAX_FILE_BYTES, Revision, Snapshot, SourceFile, blob_id, too_large
 
 # Never part of a source unless Git tracks them: large, made by tools, and full of foreign YAML.
 EXCLUDED: Final = frozenset(
@@ -17,6 +17,7 @@ EXCLUDED: Final = frozenset(
 )
 # A listing this long is a wrong folder (`/`, a home) far more often than a wish.
 MAX_FILES: Final = 100_000
+_FLAGS: Final = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 
 
 def open_folder(folder: Path, *, root: str, origin: str = "", revision: Revision | None = None) -> Snapshot:
@@ -71,14 +72,14 @@ def read_disk(folder: Path, path: str) -> bytes:
     """The content of one file below a folder, never through a symbolic link in its last part.
 
     Raises:
-        SourceError: it went away or may not be read.
+        SourceError: it went away, may not be read, or has more than 300 MiB.
     """
     try:
-        handle = os.open(
-            folder / path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-        )
-        with open(handle, "rb") as stream:
-            return stream.read()
+        with open(os.open(f"{folder}/{path}", _FLAGS), "rb", buffering=0) as stream:
+            size = os.fstat(stream.fileno()).st_size
+            if size > MAX_FILE_BYTES:
+                raise too_large(path, size)
+            return stream.readall()
     except OSError as error:
         raise SourceError(
             f"cannot read `{path}`", hint="Check that it still exists and who may read it."

@@ -9,7 +9,7 @@ import pygit2
 
 from reconciler.disk import MAX_FILES, is_text, too_many_files, unreadable_name
 from reconciler.errors import Place, Problem, SourceError
-from reconciler.snapshot import Revision, Snapshot, SourceFile
+from reconciler.snapshot import MAX_FILE_BYTES, Revision, Snapshot, SourceFile, too_large
 
 LINK_MODE: Final = 0o120000
 SUBMODULE_MODE: Final = 0o160000
@@ -71,7 +71,10 @@ def read_blob(repo: Any, path: str, blob: str) -> bytes:
         SourceError: the object is missing, or stands for content that Git LFS keeps elsewhere.
     """
     try:
-        content = bytes(repo[blob].data)
+        found = repo[blob]
+        if found.size > MAX_FILE_BYTES:
+            raise too_large(path, found.size)
+        content = bytes(found.data)
     except (KeyError, ValueError, pygit2.GitError) as error:
         raise _missing(path) from error
     if content.startswith(_LFS):

@@ -32,11 +32,10 @@ def judge_plan(
     changes: Sequence[Change],
     ctx: Context,
     allow: Allow,
-    limits: Limits,
     kinds: Registry,
     is_ancestor: IsAncestor,
 ) -> tuple[Verdict, ...]:
-    """Every guard's verdict on the changes of one Project, sorted as they are shown."""
+    """The verdicts on single changes of one Project: refusals of their own, stale checkouts, renames."""
     found: list[Verdict] = []
     for change in changes:
         found += [_refuse(item.rule, change, item.message, item.hint) for item in change.blocked]
@@ -44,9 +43,12 @@ def judge_plan(
         found += _stale(changes, ctx, is_ancestor)
     if not allow.rename:
         found += _renames(changes, kinds)
-    found += _deletes(changes, ctx, limits)
-    found += _updates(changes, ctx, limits)
     return tuple(found)
+
+
+def judge_limits(changes: Sequence[Change], ctx: Context, limits: Limits) -> tuple[Verdict, ...]:
+    """The verdicts on the Project as a whole; they need every change of it (rule D2)."""
+    return (*_deletes(changes, ctx, limits), *_updates(changes, ctx, limits))
 
 
 def empty_source(desired: Sequence[Desired], *, narrowed: bool, allow: Allow) -> tuple[Verdict, ...]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from reconciler.apply import Applying, Outcome, Progress, Stop, apply
 from reconciler.attempt import Patience
 from reconciler.diff import Scope, diff, looks
-from reconciler.guards import IsAncestor, Limits, empty_source, judge_plan
+from reconciler.guards import IsAncestor, Limits, empty_source, judge_limits, judge_plan
 from reconciler.kinds.kind import Action, Change, Context, Registry
 from reconciler.live import Ports, deepened, read_all, read_some
 from reconciler.options import Allow, Memory
@@ -69,9 +69,11 @@ def decide(inputs: Inputs, live: LiveState, memory: Memory | None = None, keys: 
         desired = {key: want for key, want in desired.items() if key in keys}
     changes = diff(desired, live, ctx, inputs.kinds, inputs.scope)
     changes = tuple(_lagging(_settled(change, memory), memory) for change in changes)
-    guards = judge_plan(changes, ctx, inputs.allow, inputs.limits, inputs.kinds, inputs.is_ancestor)
-    empty = empty_source(inputs.resources, narrowed=inputs.scope.narrowed, allow=inputs.allow)
-    verdicts = (*inputs.verdicts, *guards, *empty)
+    verdicts = [*inputs.verdicts, *judge_plan(changes, ctx, inputs.allow, inputs.kinds, inputs.is_ancestor)]
+    if not keys:
+        # Later attempts see a few resources of a plan whose whole was judged before it was applied.
+        verdicts += judge_limits(changes, ctx, inputs.limits)
+        verdicts += empty_source(inputs.resources, narrowed=inputs.scope.narrowed, allow=inputs.allow)
     name = (inputs.project, inputs.endpoint)
     return make_plan(name, changes, ctx, verdicts, inputs.kinds, observe=inputs.observe)
 

@@ -7,13 +7,14 @@ from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Final
 
 from reconciler.errors import Place, Problem, SourceError
 from reconciler.ignore_rules import IgnoreRules
 from reconciler.resource import Code
 
 # One file larger than this is no manifest, prompt or code that the service takes (its zips end at 250 MB).
-MAX_FILE_BYTES = 300 * 1024 * 1024
+MAX_FILE_BYTES: Final = 300 * 1024 * 1024
 
 
 def blob_id(content: bytes) -> str:
@@ -113,11 +114,6 @@ class Snapshot:
             )
         if file.link:
             raise SourceError(f"`{path}` is a symbolic link", hint=_NO_LINKS)
-        if file.size > MAX_FILE_BYTES:
-            raise SourceError(
-                f"`{path}` has {file.size:,} bytes, more than {MAX_FILE_BYTES:,}",
-                hint="Keep large files out of the repository.",
-            )
         return self.reader(file)
 
     def is_ancestor(self, commit: str) -> bool | None:
@@ -165,6 +161,14 @@ class Snapshot:
 
 
 _NO_LINKS = "Symbolic links are not followed, they may lead out of the source; put the file itself there."
+
+
+def too_large(path: str, size: int) -> SourceError:
+    """The error for a file that no manifest can mean."""
+    return SourceError(
+        f"`{path}` has {size:,} bytes, more than {MAX_FILE_BYTES:,}",
+        hint="Keep large files out of the repository, and out of code folders by `.agentignore`.",
+    )
 
 
 def _no_folder(folder: str, *, is_file: bool) -> Problem:

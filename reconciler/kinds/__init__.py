@@ -1,0 +1,1 @@
+"""The kinds of resources. Pure: no I/O, no clock."""

@@ -29,6 +29,10 @@ class Port(Protocol[C_contra]):
         """One attempt at one call, sent once."""
         ...
 
+    async def download_code(self, name: str, number: str) -> bytes:
+        """The code zip of one version; only kinds with code have any."""
+        ...
+
     async def settled(self, key: Key, call: C_contra) -> Done | None:
         """The outcome of a call whose answer was lost, found by reading; None when it did not happen."""
         ...

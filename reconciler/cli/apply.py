@@ -1,0 +1,185 @@
+"""`reconciler apply`: make live agents equal to the manifests."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from reconciler.cli import options
+
+if TYPE_CHECKING:
+    from reconciler.apply import Outcome
+    from reconciler.cli.receipt import Receipt
+    from reconciler.desired import DesiredProject
+    from reconciler.live import Ports
+    from reconciler.plan import Plan
+    from reconciler.reconcile import Inputs
+    from reconciler.report import ProjectRun, RunReport
+
+
+def apply(
+    path: options.Path = ".",
+    ref: options.Ref = None,
+    project: options.Projects = None,
+    selector: options.Selector = None,
+    only: options.Only = None,
+    format: options.Format = "text",
+    output: options.Output = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask on a terminal.")] = False,
+    plan_digest: Annotated[
+        str | None, typer.Option("--plan-digest", help="Apply only if the plan has this digest.")
+    ] = None,
+    timeout: Annotated[
+        float, typer.Option("--timeout", min=0, help="Longest wait for versions to start, in seconds.")
+    ] = 900,
+    allow_empty: options.AllowEmpty = False,
+    allow_older: options.AllowOlder = False,
+    allow_rename: options.AllowRename = False,
+    take_over: options.TakeOver = False,
+    take_traffic: options.TakeTraffic = False,
+    retry_failed: options.RetryFailed = False,
+    mark: options.Mark = False,
+    delete_edited: options.DeleteEdited = False,
+    force_sessions: options.ForceSessions = False,
+    max_deletes: options.MaxDeletes = None,
+) -> None:
+    """Apply the manifests. Asks on a terminal unless --yes; PATH may be a file of `plan --out`.
+
+    Exits 0 when live agents match, 3 when refused with nothing written, 4 when done in part.
+    """
+    from reconciler.cli.load import load_source, narrowing
+    from reconciler.cli.output import emit, outputs
+    from reconciler.cli.receipt import read_receipt
+    from reconciler.cli.run import over_projects
+    from reconciler.options import Allow
+
+    where = outputs(format, output)
+    allow = Allow(
+        allow_empty,
+        allow_older,
+        allow_rename,
+        take_over,
+        take_traffic,
+        retry_failed,
+        mark,
+        delete_edited,
+        force_sessions,
+    )
+    receipt = read_receipt(path)
+    if receipt is not None:
+        path, ref = receipt.source, ref or receipt.ref
+    loaded = load_source(path, ref, narrowing(project, selector, only))
+    worker = _Worker(
+        text=format == "text",
+        ask=not yes and sys.stdin.isatty() and sys.stdout.isatty(),
+        timeout_s=timeout,
+        receipt=receipt,
+        digest=plan_digest,
+    )
+    report = over_projects("apply", loaded, allow, worker.work, max_deletes)
+    emit(worker.shortened(report), where)
+    raise typer.Exit(report.exit_code)
+
+
+class _Worker:
+    """Applies one Project after the other, shows each plan first and remembers which it has shown."""
+
+    def __init__(
+        self, *, text: bool, ask: bool, timeout_s: float, receipt: Receipt | None, digest: str | None
+    ) -> None:
+        self.text = text
+        self.ask = ask
+        self.timeout_s = timeout_s
+        self.receipt = receipt
+        self.digest = digest
+        self.shown: set[str] = set()
+
+    async def work(self, project: DesiredProject, inputs: Inputs, ports: Ports) -> ProjectRun:
+        """Examine, show, ask, and apply until settled."""
+        from reconciler.apply import Stop
+        from reconciler.cli.loop import Looping, apply_until_settled, signals
+        from reconciler.cli.run import import_sdk_early
+        from reconciler.plan import approve
+        from reconciler.reconcile import examine
+        from reconciler.report import ProjectRun
+
+        name = inputs.project
+        plan = await examine(inputs, ports)
+        expected = self.receipt.digest(name) if self.receipt else self.digest
+        if (self.receipt or self.digest) and expected != plan.digest:
+            return ProjectRun(name, inputs.endpoint, _refused_as_stale(plan, expected))
+        import_sdk_early(plan)
+        if plan.steps and self.text:
+            self._show(project, plan)
+        if self.ask and plan.steps and not plan.observe and not _confirmed(name):
+            return ProjectRun(name, inputs.endpoint, _refused_by_user(plan))
+        stop = Stop()
+        with signals(stop, lambda text: typer.echo(text, err=True)):
+            reviewed = approve(plan) if self.ask or expected else None
+            looping = Looping(self.timeout_s, stop, self._progress, reviewed)
+            return await apply_until_settled(inputs, ports, plan, looping)
+
+    def _show(self, project: DesiredProject, plan: Plan) -> None:
+        import time
+
+        from reconciler.cli.load import masker
+        from reconciler.cli.output import emit, outputs
+        from reconciler.report import ProjectRun, project_report, run_report
+
+        run = ProjectRun(plan.project, plan.endpoint, plan, masker=masker(project))
+        report = project_report("plan", run, int(time.time()))
+        emit(run_report("plan", "", "", [report]), outputs("text", None), ci=False)
+        typer.echo()
+        self.shown.add(plan.project)
+
+    def _progress(self, outcome: Outcome) -> None:
+        version = f" version {outcome.version}" if outcome.version else ""
+        typer.echo(f"  {outcome.key}: {outcome.step} {outcome.outcome}{version}", err=True)
+
+    def shortened(self, report: RunReport) -> RunReport:
+        """For text: what was shown before it was applied is not shown again, only what came of it."""
+        from dataclasses import replace
+
+        if not self.text:
+            return report
+        projects = tuple(
+            replace(project, changes=(), verdicts=()) if project.name in self.shown else project
+            for project in report.projects
+        )
+        return replace(report, projects=projects)
+
+
+def _confirmed(project: str) -> bool:
+    return typer.confirm(f"Apply this to {project}?", default=False)
+
+
+def _refused_as_stale(plan: Plan, expected: str | None) -> Plan:
+    """The plan without its steps: it is not the one that was reviewed (rule P2)."""
+    from reconciler.policies import Severity, Verdict
+
+    what = f"its digest is {plan.digest}, reviewed was {expected or 'no plan for this Project'}"
+    verdict = Verdict(
+        Severity.REFUSE,
+        "stale-plan",
+        None,
+        f"the plan is not the one that was reviewed: {what}",
+        "Something changed in Git or in the project since; plan and review again.",
+        None,
+    )
+    return _without_steps(plan, verdict)
+
+
+def _refused_by_user(plan: Plan) -> Plan:
+    from reconciler.policies import Severity, Verdict
+
+    verdict = Verdict(Severity.REFUSE, "not-confirmed", None, "the plan was not confirmed", "", None)
+    return _without_steps(plan, verdict)
+
+
+def _without_steps(plan: Plan, verdict: object) -> Plan:
+    from dataclasses import replace
+
+    planned = tuple(replace(item, now=(), later=(), refused=bool(item.steps)) for item in plan.planned)
+    return replace(plan, planned=planned, verdicts=(*plan.verdicts, verdict))

@@ -1,0 +1,171 @@
+"""From flags to what a run needs: the source, its Projects, and inputs for each."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from reconciler.desired import DesiredProject, load
+from reconciler.diff import Scope
+from reconciler.errors import InvalidInput, Problem
+from reconciler.guards import Limits
+from reconciler.kinds.agent.package import build
+from reconciler.kinds.kind import Context
+from reconciler.kinds.registry import KINDS
+from reconciler.masking import Masker
+from reconciler.options import Allow
+from reconciler.policies import judge, unknown_rules
+from reconciler.reconcile import Inputs
+from reconciler.resource import Code
+from reconciler.settings import Settings, read
+from reconciler.source import Snapshot
+from reconciler.wiring import source
+
+
+@dataclass(frozen=True)
+class Narrowing:
+    """Which part of the source a run looks at; everything by default."""
+
+    projects: Sequence[str] = ()
+    selector: Mapping[str, str] | None = None
+    only: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A source with its Projects, each valid or with its problems."""
+
+    snapshot: Snapshot
+    projects: tuple[DesiredProject, ...]
+    settings: Settings
+    revision: str
+
+    def zipped(self, code: Code) -> bytes:
+        """The code zip of a folder."""
+        return build(code, self.snapshot.read)
+
+
+def narrowing(projects: list[str] | None, selector: list[str] | None, only: list[str] | None) -> Narrowing:
+    """The flags as values.
+
+    Raises:
+        InvalidInput: a selector is not KEY=VALUE.
+    """
+    labels = {}
+    for pair in selector or ():
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise InvalidInput(
+                f"--selector {pair!r} is not KEY=VALUE", hint="For example --selector team=support."
+            )
+        labels[name] = value
+    return Narrowing(projects or (), labels or None, only or ())
+
+
+def load_source(path: str, ref: str | None, narrow: Narrowing) -> Loaded:
+    """Read the source and every Project in it.
+
+    Raises:
+        InvalidInput: no Project can be told apart.
+        SourceError: the source cannot be read.
+    """
+    settings = read(os.environ)
+    snapshot = source(path, ref, settings, os.environ)
+    projects = load(
+        snapshot,
+        environ=os.environ,
+        kinds=KINDS,
+        projects=narrow.projects,
+        selector=narrow.selector,
+        only=narrow.only,
+    )
+    return Loaded(snapshot, projects, settings, revision_text(snapshot))
+
+
+def revision_text(snapshot: Snapshot) -> str:
+    """The commit, `+dirty` with uncommitted changes, "" without Git."""
+    revision = snapshot.revision
+    return "" if revision is None else revision.commit + ("+dirty" if revision.dirty else "")
+
+
+def inputs_of(
+    loaded: Loaded, project: DesiredProject, allow: Allow, max_deletes: int | None = None
+) -> Inputs:
+    """Everything that decides about one valid Project beside its live state."""
+    settings, sync = project.project, project.project.sync
+    now = int(time.time())
+    limits = Limits(sync.limits.deletes, sync.limits.deletes_percent, sync.limits.updates_percent)
+    if max_deletes is not None:
+        limits = replace(limits, deletes=max_deletes, deletes_percent=100)
+    today = datetime.fromtimestamp(now, UTC).date()
+    return Inputs(
+        project=settings.name,
+        endpoint=settings.endpoint,
+        resources=project.resources,
+        ctx=context(loaded, project, allow, now),
+        kinds=KINDS,
+        scope=Scope(
+            prune=sync.prune and sync.mode == "enforce" and not project.invalid,
+            protect=tuple(sync.protect),
+            forget=tuple(sync.forget),
+            elsewhere=project.elsewhere,
+            narrowed=project.narrowed,
+            invalid=frozenset(project.invalid),
+        ),
+        limits=limits,
+        allow=allow,
+        verdicts=judge(project.resources, today=today, severities=settings.policies),
+        is_ancestor=loaded.snapshot.is_ancestor,
+        observe=sync.mode == "observe",
+        workers=loaded.settings.concurrency,
+    )
+
+
+def context(loaded: Loaded, project: DesiredProject, allow: Allow, now: int) -> Context:
+    """Who we are in this run, and what was allowed."""
+    revision, settings = loaded.snapshot.revision, project.project
+    return Context(
+        owner=settings.owner,
+        owner_aliases=frozenset(settings.owner_aliases),
+        commit=revision.commit if revision else "",
+        time=revision.time if revision else 0,
+        dirty=revision.dirty if revision else False,
+        now=now,
+        code_sha256=_hasher(loaded.zipped),
+        take_traffic=allow.take_traffic,
+        take_over=allow.take_over,
+        retry_failed=allow.retry_failed,
+        mark_equal=allow.mark,
+        delete_edited=allow.delete_edited,
+        force_sessions=allow.force_sessions,
+    )
+
+
+def _hasher(zipped: Callable[[Code], bytes]) -> Callable[[Code], str]:
+    """Hashes a folder's zip, once for each content; called only where a mark does not tell."""
+    import hashlib
+
+    known: dict[str, str] = {}
+
+    def sha256(code: Code) -> str:
+        if code.tree not in known:
+            known[code.tree] = hashlib.sha256(zipped(code)).hexdigest()
+        return known[code.tree]
+
+    return sha256
+
+
+def masker(project: DesiredProject) -> Masker:
+    """Hides what came from the environment from everything that is shown or stored."""
+    return Masker(project.masked)
+
+
+def policy_problems(project: DesiredProject) -> tuple[Problem, ...]:
+    """Rule names in `policies` that no policy has."""
+    return tuple(
+        Problem(project.project.place, "spec.policies", message)
+        for message in unknown_rules(project.project.policies)
+    )

@@ -1,0 +1,107 @@
+"""Examine the Projects of a source one after the other, and turn what happened into a report."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Awaitable, Callable
+
+from reconciler.cli.load import Loaded, inputs_of, masker, policy_problems
+from reconciler.desired import DesiredProject
+from reconciler.errors import ReconcilerError, ServiceError, explain
+from reconciler.live import Ports
+from reconciler.options import Allow
+from reconciler.plan import Plan
+from reconciler.reconcile import Inputs, examine
+from reconciler.report import Failed, ProjectReport, ProjectRun, RunReport, project_report, run_report
+from reconciler.wiring import close, ports
+
+# What one command does with one valid Project.
+Work = Callable[[DesiredProject, Inputs, Ports], Awaitable[ProjectRun]]
+
+
+def over_projects(
+    command: str, loaded: Loaded, allow: Allow, work: Work, max_deletes: int | None = None
+) -> RunReport:
+    """Do `work` for every valid Project, and report on all of them.
+
+    An invalid Project is reported with its problems and left alone (rule I1).
+    """
+
+    async def every() -> list[ProjectReport]:
+        return [await _one(command, loaded, project, allow, work, max_deletes) for project in loaded.projects]
+
+    try:
+        reports = asyncio.run(every())
+    finally:
+        close()
+    return run_report(command, loaded.revision, loaded.snapshot.root, reports)
+
+
+async def _one(
+    command: str, loaded: Loaded, project: DesiredProject, allow: Allow, work: Work, max_deletes: int | None
+) -> ProjectReport:
+    settings = project.project
+    if project.problems and not project.invalid_skipped:
+        run = invalid(project)
+    else:
+        inputs = inputs_of(loaded, project, allow, max_deletes)
+        try:
+            async with ports(settings.name, settings.endpoint, loaded.zipped, loaded.settings) as there:
+                run = await work(project, inputs, there)
+        except ReconcilerError as error:
+            run = ProjectRun(settings.name, settings.endpoint, failed=failure(error))
+    shown = ProjectRun(
+        run.name,
+        run.endpoint,
+        run.plan,
+        run.outcomes,
+        run.last,
+        run.failed,
+        (*project.notes, *policy_problems(project), *(project.problems if run.failed is None else ())),
+        len(project.invalid),
+        masker(project),
+    )
+    return project_report(command, shown, int(time.time()))
+
+
+def invalid(project: DesiredProject) -> ProjectRun:
+    """The run of a Project whose manifests have problems: nothing was read or written."""
+    count = len(project.problems)
+    failed = Failed(
+        (f"{count} problem{'s' * (count != 1)} in the manifests of Project {project.project.name}",),
+        "Nothing was read from the service and nothing was written.",
+        project.problems,
+    )
+    return ProjectRun(project.project.name, project.project.endpoint, failed=failed)
+
+
+def failure(error: ReconcilerError) -> Failed:
+    """An error as the report shows it."""
+    service = error if isinstance(error, ServiceError) else None
+    problems = getattr(error, "problems", ())
+    return Failed(
+        tuple(explain(error)),
+        error.hint,
+        problems,
+        service.code if service else "",
+        service.request_id if service else "",
+    )
+
+
+async def examined(project: DesiredProject, inputs: Inputs, there: Ports) -> ProjectRun:
+    """Read and decide, nothing else: the work of `plan` and `drift`."""
+    plan = await examine(inputs, there)
+    return ProjectRun(project.project.name, project.project.endpoint, plan)
+
+
+def import_sdk_early(plan: Plan) -> None:
+    """Start the SDK's import, which takes a second or more, while a person or a reading takes its time."""
+    if plan.needs_sdk and not plan.observe:
+        threading.Thread(target=_import_sdk, daemon=True).start()
+
+
+def _import_sdk() -> None:
+    import azure.ai.projects.aio
+    import azure.ai.projects.models  # noqa: F401

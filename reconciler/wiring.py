@@ -1,0 +1,66 @@
+"""Which source and which ports a run uses: the only place that chooses."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from reconciler.live import Ports
+from reconciler.resource import Code
+from reconciler.settings import Settings
+from reconciler.source import Snapshot, open_source
+
+if TYPE_CHECKING:
+    from reconciler.sandbox import Sandbox
+
+_SANDBOX = "sandbox://"
+_embedded: dict[str, Sandbox] = {}
+
+
+def source(text: str, ref: str | None, settings: Settings, environ: Mapping[str, str]) -> Snapshot:
+    """The manifests' source: a directory, a checkout or a Git URL."""
+    return open_source(text, environ=environ, ref=ref, cache=settings.cache, timeout_s=settings.git_timeout_s)
+
+
+def address(endpoint: str, settings: Settings) -> str:
+    """The http(s) endpoint of a Project; `sandbox://NAME` starts the sandbox of this process.
+
+    Raises:
+        StateError: the sandbox cannot use its state file.
+    """
+    if not endpoint.startswith(_SANDBOX):
+        return endpoint
+    from reconciler.errors import StateError
+    from reconciler.sandbox import Sandbox, SandboxError
+
+    state = str(settings.sandbox_state)
+    if state not in _embedded:
+        try:
+            settings.sandbox_state.parent.mkdir(parents=True, exist_ok=True)
+            sandbox = Sandbox(settings.sandbox_state)
+            sandbox.start()
+        except OSError as error:
+            raise StateError(f"cannot use the sandbox state {state}", hint="Check its folder.") from error
+        except SandboxError as error:
+            raise StateError(str(error), hint=error.hint) from error
+        _embedded[state] = sandbox
+    return _embedded[state].endpoint(endpoint.removeprefix(_SANDBOX))
+
+
+@asynccontextmanager
+async def ports(
+    project: str, endpoint: str, zipped: Callable[[Code], bytes], settings: Settings
+) -> AsyncIterator[Ports]:
+    """The ports of one Project, open while the block runs."""
+    from reconciler.foundry.agents import AgentPort
+    from reconciler.foundry.pipeline import open_pipe
+
+    async with open_pipe(address(endpoint, settings), connections=settings.concurrency + 4) as pipe:
+        yield {"Agent": AgentPort(pipe, project, zipped)}
+
+
+def close() -> None:
+    """Stop the sandbox of this process, if one was started."""
+    while _embedded:
+        _embedded.popitem()[1].stop()

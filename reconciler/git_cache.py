@@ -66,7 +66,7 @@ def alone(folder: Path, timeout_s: float) -> Iterator[None]:
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock = Path(f"{folder}.lock").open("ab")
+        lock = _lock_file(folder)
     except OSError as error:
         raise _no_cache(folder) from error
     with lock:
@@ -79,6 +79,10 @@ def alone(folder: Path, timeout_s: float) -> Iterator[None]:
                 )
             time.sleep(0.05)
         yield
+
+
+def _lock_file(folder: Path) -> BinaryIO:
+    return open(f"{folder}.lock", "ab")
 
 
 def _locked(lock: BinaryIO) -> bool:

@@ -73,7 +73,7 @@ def _fetch(repo: Any, url: GitUrl, login: Login, proxy: str | None) -> tuple[Any
     if not _has(repo, wanted):
         depth = 0 if url.scheme == "file" else 1
         with _translated(url, login) as callbacks:
-            # A name of our own: a branch `a` that made place for `a/b` would be in the way under its own name.
+            # A name of our own: under its own, a deleted branch `a` would be in the way of `a/b`.
             ours = f"refs/fetched/{hashlib.sha256(name.encode()).hexdigest()[:32]}"
             remote.fetch([f"+{name}:{ours}"], callbacks=callbacks, proxy=proxy, depth=depth)
     return _commit(repo, wanted), repo, name.removeprefix("refs/heads/").removeprefix("refs/tags/")

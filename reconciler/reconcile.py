@@ -49,11 +49,12 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Attempt:
-    """What one attempt planned, did, and learned for the next."""
+    """What one attempt planned, did, and learned for the next; `newly` are agents that now go another way."""
 
     plan: Plan
     outcomes: tuple[Outcome, ...]
     memory: Memory
+    newly: frozenset[Key] = frozenset()
 
 
 def decide(inputs: Inputs, live: LiveState, memory: Memory | None = None, keys: Collection[Key] = ()) -> Plan:
@@ -132,7 +133,9 @@ async def reconcile(inputs: Inputs, ports: Ports, plan: Plan, run: Run) -> Attem
         return Attempt(plan, _observed(plan), run.memory)
     applying = Applying(ports, replan, run.stop, run.progress, inputs.workers, run.patience)
     outcomes = await apply(plan, applying)
-    return Attempt(plan, outcomes, learned(plan, outcomes, run.memory))
+    memory = learned(plan, outcomes, run.memory)
+    known = run.memory.selector_refused | run.memory.at_cap
+    return Attempt(plan, outcomes, memory, (memory.selector_refused | memory.at_cap) - known)
 
 
 def _observed(plan: Plan) -> tuple[Outcome, ...]:
@@ -186,17 +189,12 @@ def learned(plan: Plan, outcomes: tuple[Outcome, ...], memory: Memory) -> Memory
 
 def unsettled(attempt: Attempt) -> frozenset[Key]:
     """The resources that another attempt may bring further: pending, moved meanwhile, or newly allowed."""
-    memory = attempt.memory
-    again = {
+    waiting = {
         outcome.key
         for outcome in attempt.outcomes
         if outcome.outcome == "pending" or outcome.reason == "Moved"
     }
-    for outcome in attempt.outcomes:
-        first_time = outcome.outcome == "failed" and outcome.key in memory.selector_refused | memory.at_cap
-        if first_time and outcome.step in ("move-traffic", "add-version"):
-            again.add(outcome.key)
-    return frozenset(again)
+    return frozenset(waiting) | attempt.newly
 
 
 __all__ = ["Attempt", "Inputs", "decide", "examine", "learned", "reconcile", "unsettled"]

@@ -215,8 +215,13 @@ class AgentPort:
         if target is None or target.health is not Health.ACTIVE:
             note = f"version {number} is not active, so traffic stays where it is"
             return Done("skipped", number, reason="NotActive", note=note)
-        with translated(f"move the traffic of agent {name} to version {number}", self._pipe.endpoint):
-            answer = await self._agents().update_details(name, body=wire.selector_to(number))
+        try:
+            with translated(f"move the traffic of agent {name} to version {number}", self._pipe.endpoint):
+                answer = await self._agents().update_details(name, body=wire.selector_to(number))
+        except ServiceError as error:
+            if error.status == 400:
+                error.hint = "The service takes no traffic rule here: set `release.strategy: direct`."
+            raise
         wanted = ((number, 100),)
         if wire.selector_of(answer.as_dict().get("agent_endpoint")) == wanted:
             return Done("moved", number, note="pinned" if pin else "")

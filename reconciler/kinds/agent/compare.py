@@ -89,10 +89,7 @@ def compare(key: Key, desired: Desired | None, live: Live | None, ctx: Context) 
     if live is None or live.latest is None:
         return _missing(key, desired)
     change = _with_target(desired, live, ctx)
-    change = replace(change, **details.compare(desired, live, ctx))
-    if change.action is Action.NONE and (change.patch or change.enable is not None):
-        change = replace(change, action=Action.UPDATE, reason="details")
-    return _blocked(change, desired, live, ctx)
+    return _blocked(details.compared(change, desired, live, ctx), desired, live, ctx)
 
 
 def _missing(key: Key, desired: Desired) -> Change:

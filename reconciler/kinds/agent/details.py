@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
 
 from reconciler.fields import FieldDiff
-from reconciler.kinds.kind import Context, Drift
+from reconciler.kinds.kind import Action, Change, Context, Drift
 from reconciler.resource import Desired, Json, JsonObject, Live
 
 
-def compare(desired: Desired, live: Live, ctx: Context) -> dict[str, Any]:
-    """The patch, the state to reach, and their field diffs and drift, as fields of a `Change`."""
+def compared(change: Change, desired: Desired, live: Live, ctx: Context) -> Change:
+    """The change with what the mutable part needs: a patch, a state to reach, their diffs and drift.
+
+    Nothing marks the mutable part, so a difference counts as drift only where the version that is to
+    serve came from this very commit: then Git cannot have moved.
+    """
     patch: JsonObject = {}
     fields: list[FieldDiff] = []
     for part, stated in desired.details.items():
@@ -19,19 +23,38 @@ def compare(desired: Desired, live: Live, ctx: Context) -> dict[str, Any]:
             fields.append(FieldDiff("replace" if have is not None else "add", f"/{part}{path}", want, have))
         if not satisfied(stated, found):
             patch[part] = _patch(stated, found)
-    result: dict[str, Any] = {"patch": patch}
-    if patch:
-        result["fields"] = tuple(fields)
-    if desired.enabled is None or desired.enabled == live.enabled or live.disabled_by:
-        if live.disabled_by and desired.enabled:
-            result["notes"] = (f"disabled by its {live.disabled_by}; enabling it there is not ours to do",)
-        return result
-    result["enable"] = desired.enabled
-    want, have = ("enabled", "disabled") if desired.enabled else ("disabled", "enabled")
-    result["fields"] = (*fields, FieldDiff("replace", "/state", want, have))
-    if desired.enabled:
-        result["drift"] = (Drift("disabled", by="somebody else"),)
-    return result
+    drift: tuple[Drift, ...] = ()
+    notes: tuple[str, ...] = ()
+    enable: bool | None = None
+    if live.disabled_by and desired.enabled:
+        notes = (f"disabled by its {live.disabled_by}; enabling it there is not ours to do",)
+    elif desired.enabled is not None and desired.enabled != live.enabled:
+        enable = desired.enabled
+        want, have = ("enabled", "disabled") if enable else ("disabled", "enabled")
+        fields.append(FieldDiff("replace", "/state", want, have))
+        drift = (
+            (Drift("disabled" if enable else "changed", by="somebody else"),) if _unmoved(change, ctx) else ()
+        )
+    if patch and _unmoved(change, ctx):
+        drift += (Drift("changed", by="somebody else", fields=tuple(fields)),)
+    moved = bool(patch or enable is not None) and not drift
+    changed = replace(
+        change,
+        patch=patch,
+        enable=enable,
+        fields=(*change.fields, *fields),
+        drift=(*change.drift, *drift),
+        notes=(*change.notes, *notes),
+        pending=change.pending or moved,
+    )
+    if changed.action is Action.NONE and (patch or enable is not None):
+        return replace(changed, action=Action.UPDATE, reason="details")
+    return changed
+
+
+def _unmoved(change: Change, ctx: Context) -> bool:
+    mark = change.target.mark if change.target else None
+    return bool(mark and ctx.commit and mark.commit == ctx.commit and ctx.ours(mark) and not ctx.dirty)
 
 
 def satisfied(stated: Json, live: Json) -> bool:

@@ -51,7 +51,13 @@ def steps(change: Change, ctx: Context) -> tuple[AgentStep, ...]:
     found: list[AgentStep] = []
     if change.enable is False and change.live is not None:
         found.append(_step(change, "disable", Disable(), "disable the agent"))
-    found += ladder
+    retired = _retire(change, change.desired, change.live, ladder, ctx) if change.live else []
+    if change.key in ctx.at_cap:
+        # No room for one more version: old ones go first, and without any to go nothing is tried again.
+        found += [*retired, *ladder] if retired else []
+        retired = []
+    else:
+        found += ladder
     if change.live is None:
         # A fresh agent: what its manifest states of the mutable part is set once it exists.
         if change.desired.details:
@@ -61,7 +67,7 @@ def steps(change: Change, ctx: Context) -> tuple[AgentStep, ...]:
         return tuple(found)
     if change.patch:
         found.append(_patch(change, change.patch))
-    found += _retire(change, change.desired, change.live, ladder, ctx)
+    found += retired
     if change.enable:
         found.append(_step(change, "enable", Enable(), "enable the agent"))
     return tuple(found)

@@ -39,7 +39,6 @@ KNOWN = [
     "not_found",
     "server_error",
     "AgentNotCodeBased",
-    "split",
 ]
 
 

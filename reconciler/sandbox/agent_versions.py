@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
+from dataclasses import replace
 from typing import Any
 
 import orjson
 
-from reconciler.sandbox import agents, code, sessions, validation, versions, views
+from reconciler.sandbox import agents, code, sessions, traffic, validation, versions, views
 from reconciler.sandbox.errors import ApiError, invalid, not_found
 from reconciler.sandbox.paging import Position, cut, keyset, list_body, page_of
 from reconciler.sandbox.versions import NewVersion, Row
@@ -99,7 +99,6 @@ def _new_version(call: Call, name: str, body: Json, code_sha: str | None) -> New
         metadata,
         description,
         draft=draft,
-        name=f"draft-{time.time_ns() // 1_000_000}" if draft else None,
         code_sha=code_sha,
     )
     return _provisioned(call, new) if definition["kind"] == "hosted" else new
@@ -120,16 +119,8 @@ def _provisioned(call: Call, new: NewVersion) -> NewVersion:
     error = call.settings["provisioning.error"] if outcome == "failed" else None
     if outcome == "failed" and error is None:
         error = {"code": "image_pull_failed", "message": "The container image could not be pulled."}
-    return NewVersion(
-        new.content,
-        new.metadata,
-        new.description,
-        draft=new.draft,
-        name=new.name,
-        code_sha=new.code_sha,
-        settles_at=call.now + call.settings["provisioning.delay_s"],
-        outcome=outcome,
-        error=error,
+    return replace(
+        new, settles_at=call.now + call.settings["provisioning.delay_s"], outcome=outcome, error=error
     )
 
 
@@ -194,9 +185,9 @@ def delete_version(call: Call) -> Reply:
     force = call.flag("force")
     agent = agents.agent_of(call)
     version = version_of(call, agent)
-    endpoint = orjson.loads(agent["details"])["endpoint"] or {}
-    rules = (endpoint.get("version_selector") or {}).get("version_selection_rules", [])
-    serving = {rule.get("agent_version") for rule in rules if rule.get("traffic_percentage")}
+    serving = [
+        rule.get("agent_version") for rule in traffic.rules_of(agent) if rule.get("traffic_percentage")
+    ]
     if call.settings["delete_serving"] == "refused" and version["version"] in serving:
         raise ApiError(409, f"Version '{version['version']}' receives traffic and cannot be deleted.")
     sessions.end_or_refuse(call, agent, version["version"], force=force)

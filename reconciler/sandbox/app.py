@@ -33,13 +33,14 @@ class App:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; whatever is wrong with it ends as an envelope."""
         request_id = new_request_id()
-        path, _, query = _below_host(request.raw_path).partition("?")
+        target = clean(request.raw_path)
+        path, _, query = _below_host(target).partition("?")
         answer: Reply | None
         if path.startswith(control.PREFIX):
             answer = await self._own(request, path, query, request_id)
         else:
             exchange = _Exchange(request, path, query, request_id)
-            entry = Entry(exchange.project, request.method, request.raw_path, time.time())
+            entry = Entry(exchange.project, request.method, target, time.time())
             self._log.add(entry, exchange.template)
             answer = await self._project(exchange)
             entry.status = answer.status if answer else 0
@@ -58,7 +59,7 @@ class App:
             return control.answer(request.method, path.removeprefix(control.PREFIX), asked)
         except ApiError as e:
             return error_reply(e, request_id)
-        except sqlite3.OperationalError as e:
+        except sqlite3.DatabaseError as e:
             return error_reply(_unavailable(e), request_id)
 
     async def _project(self, exchange: _Exchange) -> Reply | None:
@@ -76,7 +77,7 @@ class App:
             answer = self._handle(exchange, body)
         except ApiError as e:
             return error_reply(e, exchange.request_id)
-        except sqlite3.OperationalError as e:
+        except sqlite3.DatabaseError as e:
             return error_reply(_unavailable(e), exchange.request_id)
         if fault is not None and fault.after_commit:
             await asyncio.sleep(fault.delay_s)
@@ -111,7 +112,7 @@ class App:
                     exchange.project,
                     exchange.params,
                     exchange.parsed_query,
-                    {name.lower(): value for name, value in request.headers.items()},
+                    {name.lower(): clean(value) for name, value in request.headers.items()},
                     body,
                     settings.effective(db, exchange.project),
                     db,
@@ -167,6 +168,11 @@ class _Exchange:
         return self.route.max_form_bytes if form else self.route.max_bytes
 
 
+def clean(text: str) -> str:
+    """`text` as valid Unicode: the HTTP parser hands on bytes that are not UTF-8 as lone surrogates."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
 def _below_host(target: str) -> str:
     """The path of a request target; a proxy-style target names the host first."""
     if target.startswith("/") or "://" not in target:
@@ -218,6 +224,9 @@ async def read_body(request: web.BaseRequest, max_bytes: int) -> bytes:
     too_big = ApiError(413, f"The request body is larger than {max_bytes} bytes.")
     if (request.content_length or 0) > max_bytes:
         raise too_big
+    if request.headers.get("Expect", "").lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0
     chunks, size = [], 0
     try:
         async for chunk in request.content.iter_any():
@@ -233,7 +242,7 @@ async def read_body(request: web.BaseRequest, max_bytes: int) -> bytes:
 def respond(answer: Reply, headers: dict[str, str], method: str = "GET") -> web.Response:
     """`answer` with the service's headers; a fault's own headers win over them."""
     headers |= answer.headers
-    empty = not answer.body or method == "HEAD"
+    empty = not answer.body or method == "HEAD" or answer.status in (204, 304)
     if not empty:
         headers.setdefault("Content-Type", answer.content_type)
     if answer.status >= 400:
@@ -241,5 +250,5 @@ def respond(answer: Reply, headers: dict[str, str], method: str = "GET") -> web.
     return web.Response(status=answer.status, body=None if empty else answer.body, headers=headers)
 
 
-def _unavailable(error: sqlite3.OperationalError) -> ApiError:
+def _unavailable(error: sqlite3.DatabaseError) -> ApiError:
     return ApiError(503, f"The state file is not available: {error}.")

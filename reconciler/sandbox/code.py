@@ -5,16 +5,13 @@ from __future__ import annotations
 import hashlib
 import zipfile
 from dataclasses import dataclass
-from email.errors import MessageError
 from email.message import Message
-from email.parser import BytesParser
+from email.parser import HeaderParser
 from io import BytesIO
-
-import orjson
 
 from reconciler.sandbox import agents, validation, versions
 from reconciler.sandbox.errors import ApiError, invalid, not_found
-from reconciler.sandbox.wire import Call, Json, Reply
+from reconciler.sandbox.wire import Call, Json, Reply, parse_json
 
 MAX_ZIP_BYTES = 250 * 1024 * 1024
 """Source: docstring of `create_version_from_code`, azure-ai-projects 2.10."""
@@ -52,10 +49,7 @@ def uploaded(call: Call) -> tuple[Json, str]:
     code = parts.get("code")
     if code is None or code.filename is None:
         raise invalid("The part 'code' is missing, or has no file name.", "code")
-    try:
-        body = orjson.loads(parts["metadata"].content)
-    except orjson.JSONDecodeError as e:
-        raise invalid(f"The part 'metadata' is not valid JSON: {e}.", "metadata") from e
+    body = parse_json(parts["metadata"].content)
     if not isinstance(body, dict):
         raise invalid("The part 'metadata' must be a JSON object.", "metadata")
     if call.settings["validation"] != "off":
@@ -104,12 +98,8 @@ def _part(piece: bytes) -> Part:
     head, gap, content = piece.partition(b"\r\n\r\n")
     if not gap or not head.startswith(b"\r\n"):
         raise invalid("A part of the form has no header.")
-    try:
-        headers = BytesParser().parsebytes(head[2:] + b"\r\n\r\n", headersonly=True)
-        name = headers.get_param("name", header="content-disposition")
-        filename = headers.get_filename()
-    except (MessageError, ValueError, LookupError) as e:
-        raise invalid("A part of the form has a broken header.") from e
+    headers = HeaderParser().parsestr(head[2:].decode("latin-1"))
+    name, filename = headers.get_param("name", header="content-disposition"), headers.get_filename()
     if not isinstance(name, str) or not name:
         raise invalid("A part of the form has no name.")
     return Part(name, filename, content)

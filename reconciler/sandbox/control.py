@@ -7,13 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
 from reconciler.sandbox import faults, seed, settings
 from reconciler.sandbox.errors import ApiError, invalid
 from reconciler.sandbox.requestlog import RequestLog
 from reconciler.sandbox.state import State
-from reconciler.sandbox.wire import Json, Reply, reply
+from reconciler.sandbox.wire import Json, Reply, parse_json, reply
 
 PREFIX = "/_sandbox/"
 MAX_BYTES = 256 * 1024 * 1024
@@ -35,10 +33,7 @@ class Request:
         Raises:
             ApiError: 400, it is not JSON.
         """
-        try:
-            return orjson.loads(self.body)
-        except orjson.JSONDecodeError as e:
-            raise invalid(f"The request body is not valid JSON: {e}.") from e
+        return parse_json(self.body)
 
 
 def answer(method: str, name: str, request: Request) -> Reply:

@@ -14,6 +14,8 @@ from reconciler.sandbox.errors import ApiError, invalid
 from reconciler.sandbox.wire import Json, Reply, dumps, error_reply
 
 MAX_DELAY_S = 600.0
+MAX_TIMES = 1_000_000_000
+FRAMING = {"content-length", "transfer-encoding", "connection"}
 
 DEFAULT_MESSAGES: Mapping[int, str] = {
     409: "The resource already exists or was modified concurrently. Please retry.",
@@ -47,7 +49,7 @@ class Fault:
         if isinstance(self.body, dict | list):
             return Reply(self.status, dumps(self.body), headers)
         if self.status < 400 and self.body is None:
-            return Reply(self.status, b"" if self.status == 204 else b"{}", headers)
+            return Reply(self.status, b"{}", headers)
         message = DEFAULT_MESSAGES.get(self.status, "The request failed.")
         return error_reply(ApiError(self.status, message, code=self.body, headers=headers), request_id)
 
@@ -135,8 +137,8 @@ def _checked(rule: Any, path: str) -> Json:
             raise invalid(f"'{key}' must be text.", f"{path}.match.{key}")
     times = rule.get("times")
     for name, count in (("times", times), ("match.skip", match.get("skip", 0))):
-        if count is not None and (type(count) is not int or count < 0):
-            raise invalid(f"'{name}' must be a whole number from 0.", f"{path}.{name}")
+        if count is not None and (type(count) is not int or not 0 <= count <= MAX_TIMES):
+            raise invalid(f"'{name}' must be a whole number, 0 to {MAX_TIMES}.", f"{path}.{name}")
     match["skip"] = match.get("skip") or 0
     return {"match": match, "times": times, "action": _action(rule.get("action"), f"{path}.action")}
 
@@ -160,6 +162,8 @@ def _action(given: Any, path: str) -> Json:
         text = str(value)
         if not re.fullmatch(r"[A-Za-z0-9_-]+", name) or not text.isprintable() or not text.isascii():
             raise invalid("Headers are printable ASCII.", f"{path}.headers")
+        if name.lower() in FRAMING:
+            raise invalid(f"The server sets {name} itself.", f"{path}.headers")
         headers[name] = text
     if headers:
         action["headers"] = headers

@@ -184,8 +184,6 @@ def _new_version(shelf: Shelf, given: Any, path: str) -> NewVersion:
     if error is not None and not isinstance(error, dict):
         raise invalid("'error' must be an object.", f"{path}.error")
     name = given.get("version")
-    if name is None and draft:
-        name = f"draft-{int(shelf.now * 1000)}"
     if name is not None and not draft:
         name = _number(name, f"{path}.version")
     return NewVersion(

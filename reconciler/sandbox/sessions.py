@@ -72,7 +72,7 @@ def open_session(call: Call, agent: Row, version: Row, name: str | None = None) 
                 agent["id"],
                 name or f"ses-{uuid.uuid4()}",
                 version["version"],
-                idle_s if isinstance(idle_s, int | float) else IDLE_S,
+                min(float(idle_s), LIFE_S) if isinstance(idle_s, int | float) else IDLE_S,
                 call.now,
                 call.now,
             ),

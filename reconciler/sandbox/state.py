@@ -59,6 +59,8 @@ MIGRATIONS: tuple[str, ...] = (
         project TEXT NOT NULL, collection TEXT NOT NULL, name TEXT NOT NULL, parent TEXT, body BLOB NOT NULL,
         UNIQUE (project, collection, name));
     CREATE INDEX document_parents ON documents (project, collection, parent, id);
+    CREATE INDEX resource_tombstones ON resources (deleted_at) WHERE deleted_at IS NOT NULL;
+    CREATE INDEX version_tombstones ON versions (deleted_at) WHERE deleted_at IS NOT NULL;
     """,
 )
 """Append only: entry N brings a file from schema N to N+1."""

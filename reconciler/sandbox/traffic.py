@@ -9,7 +9,7 @@ import orjson
 from reconciler.sandbox import versions
 from reconciler.sandbox.errors import ApiError, invalid, not_found
 from reconciler.sandbox.versions import Row
-from reconciler.sandbox.wire import Call
+from reconciler.sandbox.wire import Call, Json
 
 STRIDE = 61
 """Steps through 0 to 99 without repeating, since 61 and 100 share no divisor: of any 100 requests in a row
@@ -35,8 +35,7 @@ def resolve(call: Call, agent: Row, wanted: str | None = None) -> Served:
     """
     if wanted:
         return Served(_existing(call, agent, wanted), "override")
-    endpoint = orjson.loads(agent["details"])["endpoint"] or {}
-    rules = (endpoint.get("version_selector") or {}).get("version_selection_rules")
+    rules = rules_of(agent)
     if rules:
         return Served(_existing(call, agent, _pick(call, agent, rules)), "pinned")
     latest = versions.latest(call.db, agent["id"])
@@ -44,7 +43,15 @@ def resolve(call: Call, agent: Row, wanted: str | None = None) -> Served:
     return Served(latest, "latest")
 
 
-def _pick(call: Call, agent: Row, rules: list[dict[str, object]]) -> str:
+def rules_of(agent: Row) -> list[Json]:
+    """The rules of the agent's selector; none where there is no selector or a nonsensical one."""
+    endpoint = orjson.loads(agent["details"])["endpoint"] or {}
+    selector = endpoint.get("version_selector")
+    rules = selector.get("version_selection_rules") if isinstance(selector, dict) else None
+    return [rule for rule in rules if isinstance(rule, dict)] if isinstance(rules, list) else []
+
+
+def _pick(call: Call, agent: Row, rules: list[Json]) -> str:
     (turn,) = call.db.execute("SELECT turns FROM resources WHERE id = ?", (agent["id"],)).fetchone()
     call.db.execute("UPDATE resources SET turns = turns + 1 WHERE id = ?", (agent["id"],))
     point = (turn * STRIDE + int(call.settings["seed"])) % 100

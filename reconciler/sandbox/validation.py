@@ -148,6 +148,8 @@ def check_definition(definition: Json, level: str) -> None:
 def _check_tools(tools: Any) -> None:
     if tools is None:
         return
+    if not isinstance(tools, list):
+        raise invalid("'tools' must be a list.", "definition.tools")
     for index, tool in enumerate(tools):
         if not isinstance(tool, dict) or not isinstance(tool.get("type"), str):
             raise invalid("Each tool must be an object with a type.", f"tools[{index}].type")

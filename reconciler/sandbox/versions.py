@@ -44,8 +44,8 @@ class Shelf:
 class NewVersion:
     """A version to be added. `content` is what was sent, in normal order, without the server's additions.
 
-    `name` is given to drafts and seeded versions, otherwise the counter names it. `settles_at` (Unix
-    seconds) is when `outcome` replaces the status `creating`; None at once.
+    `name` is given to seeded versions; otherwise the counter names it, or for drafts the time.
+    `settles_at` (Unix seconds) is when `outcome` replaces the status `creating`; None at once.
     """
 
     content: Json
@@ -97,6 +97,8 @@ def set_details(db: sqlite3.Connection, resource_id: int, details: Json) -> None
 def add_version(shelf: Shelf, resource_id: int, new: NewVersion) -> Row:
     """Add a version and give it its name. Numbers only ever go up, whatever is deleted."""
     name, number = new.name, None
+    if new.draft and name is None:
+        name = _draft_name(shelf, resource_id)
     if not new.draft:
         if name is None:
             (number,) = shelf.db.execute(
@@ -129,6 +131,13 @@ def add_version(shelf: Shelf, resource_id: int, new: NewVersion) -> Row:
     )
     row: Row = shelf.db.execute("SELECT * FROM versions WHERE id = ?", (cursor.lastrowid,)).fetchone()
     return row
+
+
+def _draft_name(shelf: Shelf, resource_id: int) -> str:
+    stamp = int(shelf.now * 1000)
+    while version(shelf.db, resource_id, f"draft-{stamp}") is not None:
+        stamp += 1
+    return f"draft-{stamp}"
 
 
 def version(db: sqlite3.Connection, resource_id: int, name: str) -> Row | None:

@@ -16,8 +16,34 @@ from reconciler.sandbox.settings import Settings
 
 Json = dict[str, Any]
 
+MAX_DEPTH = 128
+"""Nesting of JSON that is accepted. The serialiser ends at 254, and what is stored is sent in an envelope."""
+
 JSON_TYPE = "application/json; charset=utf-8"
 SUPPORTED_VERSIONS = "1.0,2025-05-15-preview,2025-11-15-preview"
+
+
+def parse_json(content: bytes) -> Any:
+    """The value of a JSON text.
+
+    Raises:
+        ApiError: 400, it is not JSON, or nested more than `MAX_DEPTH` deep.
+    """
+    try:
+        value = orjson.loads(content)
+    except orjson.JSONDecodeError as e:
+        raise invalid(f"The request body is not valid JSON: {e}.") from e
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return value
+    raise invalid(f"The request body is nested more than {MAX_DEPTH} deep.")
 
 
 @dataclass(frozen=True)
@@ -44,10 +70,7 @@ class Call:
         Raises:
             ApiError: 400, the body is not JSON or not an object.
         """
-        try:
-            value = orjson.loads(self.body)
-        except orjson.JSONDecodeError as e:
-            raise invalid(f"The request body is not valid JSON: {e}.") from e
+        value = parse_json(self.body)
         if not isinstance(value, dict):
             raise invalid("The request body must be a JSON object.")
         return value

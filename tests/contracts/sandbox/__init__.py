@@ -1,1 +1,1 @@
-"""The sandbox against the contract: the same rules asked by the SDK's sync and async clients and by raw HTTP."""
+"""The sandbox against the contract, asked by the SDK's sync and async clients and by raw HTTP."""

@@ -18,10 +18,8 @@ from azure.core.pipeline.policies import SansIOHTTPPolicy
 
 Json = dict[str, Any]
 
-FEATURES = ",".join(
-    f"{name}=V1Preview"
-    for name in "WorkflowAgents ExternalAgents DraftAgents VoiceAgents DigitalWorker GitHubCopilot Skills".split()
-)
+PREVIEWS = ("WorkflowAgents", "ExternalAgents", "DraftAgents", "VoiceAgents", "DigitalWorker", "Skills")
+FEATURES = ",".join(f"{name}=V1Preview" for name in PREVIEWS)
 
 
 class Refused(Exception):

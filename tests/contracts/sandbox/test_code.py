@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import zipfile
 
 import aiohttp
@@ -106,7 +107,7 @@ async def test_rest_clients_create_and_update_with_code(raw: Raw, control: Contr
     def form(text: str) -> aiohttp.FormData:
         fields = aiohttp.FormData()
         fields.add_field("code", zipped(text), filename="code.zip")
-        fields.add_field("metadata", '{"definition": %s}' % str(code_definition()).replace("'", '"'))
+        fields.add_field("metadata", json.dumps({"definition": code_definition()}))
         return fields
 
     headers = {"x-ms-agent-name": "a"}

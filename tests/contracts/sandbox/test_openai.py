@@ -177,11 +177,13 @@ async def test_conversations_hold_what_was_said(raw: Raw, connect: Connect, wher
 
 async def test_the_async_client_works_too(raw: Raw, sandbox: Sandbox, project: str) -> None:
     await raw("create_version", "a", prompt())
-    async with AsyncAIProjectClient(
-        sandbox.endpoint(project), credential=object(), authentication_policy=SansIOHTTPPolicy()
-    ) as client:
-        async with client.get_openai_client(agent_name="a", api_key="any") as asking:
-            answer = await asking.responses.create(input="?")
+    async with (
+        AsyncAIProjectClient(
+            sandbox.endpoint(project), credential=object(), authentication_policy=SansIOHTTPPolicy()
+        ) as client,
+        client.get_openai_client(agent_name="a", api_key="any") as asking,
+    ):
+        answer = await asking.responses.create(input="?")
     assert answer.output_text.endswith("version 1.")
 
 

@@ -26,6 +26,7 @@ from reconciler.location import origin_of
 from reconciler.snapshot import Revision, Snapshot, SourceFile, blob_id
 
 _UNTRACKED: Final = int(pygit2.enums.FileStatus.WT_NEW)
+_WT_DELETED: Final = int(pygit2.enums.FileStatus.WT_DELETED)
 _GONE: Final = int(pygit2.enums.FileStatus.WT_DELETED | pygit2.enums.FileStatus.INDEX_DELETED)
 _ON_DISK: Final = int(
     pygit2.enums.FileStatus.WT_MODIFIED
@@ -53,7 +54,7 @@ def open_checkout(folder: Path, *, ref: str, shown: str) -> Snapshot:
             return open_commit(
                 repo, _commit(repo, ref, top), root=str(top), scope=scope, origin=origin, ref=ref
             )
-        status = {path: int(flags) for path, flags in repo.status(untracked_files="all").items()}
+        status = _status(repo)
         revision = _revision(repo, _dirty(status, scope))
         if scope and repo.path_is_ignored(f"{scope}/") and not _tracks(repo, scope):
             return open_folder(folder, root=shown, origin=origin, revision=revision)
@@ -137,6 +138,26 @@ def _revision(repo: Any, dirty: bool) -> Revision | None:
     ref = "" if repo.head_is_detached else str(repo.head.shorthand)
     shallow = bool(repo.is_shallow)
     return Revision(str(commit.id), int(commit.commit_time), dirty=dirty, ref=ref, shallow=shallow)
+
+
+def _status(repo: Any) -> dict[str, int]:
+    """What differs between commit, index and disk, by path; what a sparse checkout leaves out does not."""
+    status = {path: int(flags) for path, flags in repo.status(untracked_files="all").items()}
+    absent = [path for path, flags in status.items() if flags == _WT_DELETED]
+    rules = Path(repo.path, "info", "sparse-checkout")
+    if absent and rules.is_file() and _set(repo, "core.sparseCheckout"):
+        from pathspec import GitIgnoreSpec
+
+        # What the rules leave out was never checked out; taken as deleted, its agents would be deleted too.
+        wanted = GitIgnoreSpec.from_lines(rules.read_text("utf-8", "replace").splitlines())
+        for path in absent:
+            if not wanted.match_file(path):
+                del status[path]
+    return status
+
+
+def _set(repo: Any, name: str) -> bool:
+    return name in repo.config and bool(repo.config.get_bool(name))
 
 
 def _dirty(status: dict[str, int], scope: str) -> bool:

@@ -32,7 +32,7 @@ class GitUrl:
     url: str
     folder: str = ""
     ref: str = ""
-    user: str = ""
+    user: str = field(default="", repr=False)
     password: str = field(default="", repr=False)
 
 

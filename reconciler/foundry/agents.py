@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 from reconciler.errors import ServiceError
@@ -70,7 +70,7 @@ class AgentPort:
         found = [version for number in numbers if (version := await self._version(name, number))]
         return replace(live, versions=(*live.versions, *found))
 
-    async def _versions(self, name: str) -> list[Version]:
+    async def _versions(self, name: str) -> Sequence[Version]:
         what, names = f"list the versions of agent {name}", {"agent_name": name}
         pages = self._reader.pages(what, routes.LIST_VERSIONS, names)
         return [wire.version_of(body) async for page in pages for body in page]
@@ -157,7 +157,7 @@ class AgentPort:
             else:
                 answer = await self._upload(key.name, body, zipped)
         version = wire.version_of(answer.as_dict())
-        between: list[Version] = []
+        between: Sequence[Version] = []
         if version.order > int(call.mark.base) + 1:
             between = await self._versions(key.name)
         return judge_created(key, call, version, between)

@@ -31,14 +31,14 @@ _READ_S: Final = 120
 _WRITES: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
-class Retry(AsyncRetryPolicy):
+class Retry(AsyncRetryPolicy[Any, Any]):
     """Reads are repeated on 429, 5xx and lost connections; writes only on 429, which is a plain refusal.
 
     A write whose answer is lost or 5xx may have happened: whoever sent it finds out by reading.
     """
 
     def is_retry(self, settings: dict[str, Any], response: PipelineResponse[Any, Any]) -> bool:
-        status = response.http_response.status_code
+        status: int = response.http_response.status_code
         if response.http_request.method in _WRITES:
             return status == 429
         return status in (408, 429, 500, 502, 503, 504)
@@ -46,7 +46,7 @@ class Retry(AsyncRetryPolicy):
     def _is_method_retryable(
         self, settings: dict[str, Any], request: Any, response: Any | None = None
     ) -> bool:
-        return request.method not in _WRITES
+        return bool(request.method not in _WRITES)
 
     def get_retry_after(self, response: PipelineResponse[Any, Any]) -> float | None:
         wait_s = super().get_retry_after(response)
@@ -135,7 +135,7 @@ def open_pipe(endpoint: str, *, connections: int = 100, retries: int = 6) -> Pip
     transport = AioHttpTransport(
         session=session, session_owner=True, connection_timeout=_CONNECT_S, read_timeout=_READ_S
     )
-    policies = [
+    policies: list[Any] = [
         RequestIdPolicy(),
         HeadersPolicy(),
         UserAgentPolicy(sdk_moniker="ai-projects/2.10.0", user_agent=f"reconciler/{__version__}"),

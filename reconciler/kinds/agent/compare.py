@@ -204,15 +204,15 @@ def _to_create(desired: Desired, live: Live, newest: Version | None, ctx: Contex
     action = Action.UPDATE if newest is not None else Action.ADOPT
     change = Change(desired.key, action, "changed", desired, live, fields=fields, base=base, pending=True)
     if newest is not None and not ours(desired.key, latest, ctx):
-        drift = _drift_changed(change, latest, newest, ctx)
-        change = replace(change, drift=drift, pending=not equal(desired, newest, ctx))
+        outside = _drift_changed(change, latest, newest, ctx)
+        change = replace(change, drift=outside, pending=not equal(desired, newest, ctx))
     defers = desired.release.metadata_only == "defer" and base.health is Health.ACTIVE
     if defers and _same_meaning(desired, base, ctx) and live.serving:
         note = "only description or metadata differ; they travel with the next change of the definition"
         return replace(change, action=Action.NONE, reason="metadata", target=base, notes=(note,))
     if action is Action.ADOPT and len(live.traffic) > 1 and not ctx.take_traffic:
-        drift = (Drift("redirected", version=traffic_text(live.traffic), by="somebody else"),)
-        return replace(change, action=Action.NONE, held=True, drift=drift, reason="redirected")
+        split = (Drift("redirected", version=traffic_text(live.traffic), by="somebody else"),)
+        return replace(change, action=Action.NONE, held=True, drift=split, reason="redirected")
     return change
 
 
@@ -263,8 +263,8 @@ def _not_desired(key: Key, live: Live | None, ctx: Context) -> Change:
     if not marked or live.latest is None:
         at = live.latest.created_at if live.latest else 0
         number = live.latest.number if live.latest else ""
-        drift = (Drift("unmanaged", number, at, "somebody else"),)
-        return Change(key, Action.NONE, "unmanaged", None, live, drift=drift)
+        there = (Drift("unmanaged", number, at, "somebody else"),)
+        return Change(key, Action.NONE, "unmanaged", None, live, drift=there)
     mark = marked[0].mark
     assert mark is not None
     change = Change(key, Action.DELETE, "removed", None, live, base=marked[0], pending=True)

@@ -26,6 +26,7 @@ from reconciler.resource import (
     Desired,
     Health,
     JsonObject,
+    Lifecycle,
     Live,
     Mark,
     Ref,
@@ -116,7 +117,7 @@ def _rule(change: Change, desired: Desired) -> Release:
 
 def _gated(desired: Desired) -> bool:
     """Whether the service takes time to start a version: hosted agents only."""
-    return desired.form.get("definition", {}).get("kind") == "hosted"
+    return bool(desired.form.get("definition", {}).get("kind") == "hosted")
 
 
 def versions_of(live: Live | None) -> Versions:
@@ -152,7 +153,9 @@ def _delete(change: Change, ctx: Context) -> AgentStep:
     live = change.live
     assert live is not None
     owners = frozenset({ctx.owner, *ctx.owner_aliases})
-    call = DeleteAgent(ctx.force_sessions, owners, ctx.delete_edited)
+    mark = change.base.mark if change.base else None
+    force = ctx.force_sessions or (mark is not None and mark.on_remove == "force")
+    call = DeleteAgent(force, owners, ctx.delete_edited)
     count = len(live.known)
     text = f"delete the agent with {count if live.all_versions else 'all'} version{'s' * (count != 1)}"
     return _step(change, "delete-agent", call, text)
@@ -165,6 +168,13 @@ def _patch(change: Change, patch: JsonObject) -> AgentStep:
 
 def _step(change: Change, name: str, call: AgentCall, text: str, *, gate: bool = False) -> AgentStep:
     return Step(name, change.key, call, text, gate)
+
+
+def _on_remove(lifecycle: Lifecycle) -> str:
+    """What the mark says about removing, since the manifest is gone by then; "" for the default."""
+    if lifecycle.on_remove == "delete":
+        return "force" if lifecycle.force_delete else ""
+    return lifecycle.on_remove
 
 
 @dataclass(frozen=True)
@@ -229,6 +239,6 @@ class _Rungs:
             commit=ctx.commit,
             time=ctx.time,
             protect=lifecycle.protect,
-            on_remove=lifecycle.on_remove if lifecycle.on_remove != "delete" else "",
+            on_remove=_on_remove(lifecycle),
             file=desired.place.file,
         )

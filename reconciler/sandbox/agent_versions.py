@@ -185,6 +185,8 @@ def delete_version(call: Call) -> Reply:
     force = call.flag("force")
     agent = agents.agent_of(call)
     version = version_of(call, agent)
+    if version["version"] != call.params["agent_version"]:  # `@latest` is for reading
+        raise not_found("Version", f"{agent['name']}:{call.params['agent_version']}")
     serving = [
         rule.get("agent_version") for rule in traffic.rules_of(agent) if rule.get("traffic_percentage")
     ]

@@ -181,9 +181,12 @@ def _patched_endpoint(call: Call, agent: Row, old: Json | None, patch: Any) -> J
     protocols = patch.pop("protocols", None)
     if isinstance(protocols, list) and "protocol_configuration" not in patch:
         # The shape of SDK 2.1: the list says it all, so protocols that are not in it go.
-        known = (old or {}).get("protocol_configuration") or {}
-        gone: Json = {name: None for name in known if name not in protocols}
-        patch["protocol_configuration"] = gone | {str(name): known.get(name, {}) for name in protocols}
+        if not all(isinstance(name, str) for name in protocols):
+            raise invalid("'protocols' must be a list of strings.", "agent_endpoint.protocols")
+        known = (old or {}).get("protocol_configuration")
+        kept: Json = {name: {} for name in protocols}
+        gone: Json = {name: None for name in known if name not in kept} if isinstance(known, dict) else {}
+        patch["protocol_configuration"] = gone | kept
     merged: Json = merge_patch(old or default_endpoint("present", first_version="1"), patch)
     touched = patch.get("version_selector") is not None
     if touched and call.settings["validation"] != "off":

@@ -112,7 +112,7 @@ class App:
                     exchange.project,
                     exchange.params,
                     exchange.parsed_query,
-                    {name.lower(): clean(value) for name, value in request.headers.items()},
+                    headers_of(request),
                     body,
                     settings.effective(db, exchange.project),
                     db,
@@ -171,6 +171,15 @@ class _Exchange:
 def clean(text: str) -> str:
     """`text` as valid Unicode: the HTTP parser hands on bytes that are not UTF-8 as lone surrogates."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def headers_of(request: web.BaseRequest) -> dict[str, str]:
+    """The headers by lower-case name; one that is sent twice is joined with a comma."""
+    found: dict[str, str] = {}
+    for name, value in request.headers.items():
+        key = name.lower()
+        found[key] = f"{found[key]}, {clean(value)}" if key in found else clean(value)
+    return found
 
 
 def _below_host(target: str) -> str:

@@ -78,19 +78,19 @@ def _delete_settings(request: Request) -> Reply:
 
 def _get_faults(request: Request) -> Reply:
     with request.state.transaction(write=False) as db:
-        return reply(faults.view(db))
+        return reply(faults.view(db, request.project))
 
 
 def _put_faults(request: Request) -> Reply:
     given = request.json()
     with request.state.transaction(write=True) as db:
-        faults.replace(db, given)
+        faults.replace(db, given, request.project)
     return _get_faults(request)
 
 
 def _delete_faults(request: Request) -> Reply:
     with request.state.transaction(write=True) as db:
-        faults.clear(db)
+        faults.clear(db, request.project)
     return Reply(204)
 
 

@@ -96,16 +96,23 @@ def _matches(match: Json, target: Target) -> bool:
     )
 
 
-def view(db: sqlite3.Connection) -> Json:
-    """`{"rules": [...]}`: each rule with its `hits` and the `times` that are left, null for ever."""
+def view(db: sqlite3.Connection, project: str | None) -> Json:
+    """`{"rules": [...]}`: each rule with its `hits` and the `times` that are left, null for ever.
+
+    With a project only the rules that name it in `match.project`.
+    """
     rules = []
     for row in db.execute("SELECT rule, left, hits FROM faults ORDER BY id"):
-        rules.append(orjson.loads(row["rule"]) | {"times": row["left"], "hits": row["hits"]})
+        rule = orjson.loads(row["rule"])
+        if project in (None, rule["match"].get("project")):
+            rules.append(rule | {"times": row["left"], "hits": row["hits"]})
     return {"rules": rules}
 
 
-def replace(db: sqlite3.Connection, given: Any) -> None:
+def replace(db: sqlite3.Connection, given: Any, project: str | None) -> None:
     """Take a list of rules, or an object with it under `rules` or `faults`, in place of the present ones.
+
+    With a project only its own rules are replaced, and the new ones meet that project alone.
 
     Raises:
         ApiError: 400, a rule is not understood; the present rules stay.
@@ -115,17 +122,24 @@ def replace(db: sqlite3.Connection, given: Any) -> None:
     if not isinstance(given, list):
         raise invalid('Faults are a list of rules, or {"rules": [...]}.')
     rules = [_checked(rule, f"rules[{index}]") for index, rule in enumerate(given)]
-    clear(db)
+    clear(db, project)
     for rule in rules:
+        if project is not None:
+            rule["match"]["project"] = project
         times, skip = rule.pop("times", None), rule["match"].get("skip", 0)
         db.execute(
             "INSERT INTO faults (rule, left, skip, hits) VALUES (?, ?, ?, 0)", (dumps(rule), times, skip)
         )
 
 
-def clear(db: sqlite3.Connection) -> None:
-    """Forget every rule."""
-    db.execute("DELETE FROM faults")
+def clear(db: sqlite3.Connection, project: str | None) -> None:
+    """Forget every rule, or those of one project."""
+    if project is None:
+        db.execute("DELETE FROM faults")
+    else:
+        db.execute(
+            "DELETE FROM faults WHERE json_extract(CAST(rule AS TEXT), '$.match.project') = ?", (project,)
+        )
 
 
 def _checked(rule: Any, path: str) -> Json:

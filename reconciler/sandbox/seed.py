@@ -71,53 +71,45 @@ def sample(kind: str, index: int) -> Json:
     """A valid definition of that kind, different for each index."""
     match kind:
         case "hosted":
+            variables = {f"SETTING_{number:02d}": f"value {number} of agent {index}" for number in range(16)}
+            image = f"samples.azurecr.io/agent-{index}@sha256:{index:064x}"
             return {
                 "kind": "hosted",
                 "cpu": "1",
                 "memory": "2Gi",
-                "container_configuration": {
-                    "image": f"samples.azurecr.io/agent-{index}@sha256:{index:064x}",
-                },
+                "container_configuration": {"image": image},
                 "protocol_versions": [{"protocol": "responses", "version": "2.0.0"}],
-                "environment_variables": {
-                    f"SETTING_{number:02d}": f"value {number} of agent {index}" for number in range(16)
-                },
+                "environment_variables": variables,
             }
         case "workflow":
-            step = "  - kind: SendActivity\n    activity: Step {} of the sample\n"
-            return {
-                "kind": "workflow",
-                "workflow": "kind: workflow\nactions:\n" + "".join(step.format(i) for i in range(15)),
-            }
+            steps = (f"  - kind: SendActivity\n    activity: Step {step} of {index}\n" for step in range(15))
+            return {"kind": "workflow", "workflow": "kind: workflow\nactions:\n" + "".join(steps)}
         case "external":
             return {"kind": "external", "otel_agent_id": f"sample-{index}"}
         case "voice":
-            return {
-                "kind": "voice",
-                "model_type": "managed",
-                "model": "gpt-realtime",
-                "instructions": _prose(index),
-            }
+            model = {"model_type": "managed", "model": "gpt-realtime"}
+            return {"kind": "voice", **model, "instructions": _prose(index)}
         case _:
             return {
                 "kind": "prompt",
                 "model": "gpt-4.1-mini",
                 "instructions": _prose(index),
                 "temperature": 0.2,
-                "tools": [
-                    {
-                        "type": "function",
-                        "name": "find_order",
-                        "description": "Find an order by its number",
-                        "parameters": {
-                            "type": "object",
-                            "properties": {"number": {"type": "string"}},
-                            "required": ["number"],
-                        },
-                        "strict": True,
-                    }
-                ],
+                "tools": [_FIND_ORDER],
             }
+
+
+_FIND_ORDER: Json = {
+    "type": "function",
+    "name": "find_order",
+    "description": "Find an order by its number",
+    "parameters": {
+        "type": "object",
+        "properties": {"number": {"type": "string"}},
+        "required": ["number"],
+    },
+    "strict": True,
+}
 
 
 def _prose(index: int) -> str:

@@ -47,9 +47,8 @@ class Control:
         self.ok("PUT", "settings", changes, project=self.project)
 
     def faults(self, *rules: dict[str, Any]) -> None:
-        """Replace all rules by these, which meet this project only."""
-        mine = [{**rule, "match": {"project": self.project, **rule.get("match", {})}} for rule in rules]
-        self.ok("PUT", "faults", mine)
+        """Replace this project's rules."""
+        self.ok("PUT", "faults", list(rules), project=self.project)
 
     def seed(self, **wanted: Any) -> Any:
         """Seed this project."""
@@ -75,7 +74,7 @@ def project() -> str:
 def control(sandbox: Sandbox, project: str) -> Iterator[Control]:
     own = Control(sandbox.url, project)
     yield own
-    own.ok("DELETE", "faults")
+    own.ok("DELETE", "faults", project=project)
 
 
 @pytest.fixture(params=sorted(CLIENTS))

@@ -57,6 +57,8 @@ async def test_versions_count_up_and_the_newest_is_latest(client: Client) -> Non
     assert [each["version"] for each in await client("list_versions", "a")] == ["3", "2", "1"]
     assert (await client("get_version", "a", "2"))["definition"]["instructions"] == "two"
     assert (await client("get_version", "a", "@latest"))["version"] == "3"
+    with pytest.raises(Refused):
+        await client("delete_version", "a", "@latest")
 
 
 async def test_deleted_numbers_are_not_used_again(client: Client) -> None:

@@ -101,7 +101,6 @@ async def test_bodies_and_headers_are_as_written(
         ({"path": "/agents/{agent_name}"}, 2),
         ({"path": "/agents/*"}, 2),
         ({"path": "*"}, 3),
-        ({"project": "another"}, 0),
         ({"path": "/agents/{agent_name}", "skip": 1}, 1),
     ],
     ids=str,
@@ -112,7 +111,7 @@ async def test_rules_match_by_method_path_and_project(
     control.faults({"match": match, "action": {"status": 500}})
     statuses = [(await raw.send("GET", path))[0].status for path in ("/agents", "/agents/a", "/agents/b")]
     assert statuses.count(500) == hits
-    (rule,) = control.ok("GET", "faults")["rules"]
+    (rule,) = control.ok("GET", "faults", project=control.project)["rules"]
     assert (rule["hits"], rule["times"]) == (hits, None)
 
 
@@ -123,10 +122,10 @@ async def test_the_first_rule_with_times_left_wins(raw: Raw, control: Control) -
     )
     statuses = [(await raw.send("GET", "/agents"))[0].status for _ in range(4)]
     assert statuses == [500, 500, 503, 200]
-    rules = control.ok("GET", "faults")["rules"]
+    rules = control.ok("GET", "faults", project=control.project)["rules"]
     assert [(each["times"], each["hits"]) for each in rules] == [(0, 2), (0, 1)]
-    control.ok("DELETE", "faults")
-    assert control.ok("GET", "faults") == {"rules": []}
+    control.ok("DELETE", "faults", project=control.project)
+    assert control.ok("GET", "faults", project=control.project) == {"rules": []}
 
 
 @pytest.mark.parametrize(
@@ -148,17 +147,36 @@ async def test_the_first_rule_with_times_left_wins(raw: Raw, control: Control) -
 )
 def test_wrong_rules_are_refused_and_the_present_ones_stay(control: Control, rules: object) -> None:
     control.faults({"action": {"status": 500}})
-    present = control.ok("GET", "faults")
-    assert control.send("PUT", "faults", rules)[0] == 400
-    assert control.ok("GET", "faults") == present
+    present = control.ok("GET", "faults", project=control.project)
+    assert control.send("PUT", "faults", rules, project=control.project)[0] == 400
+    assert control.ok("GET", "faults", project=control.project) == present
 
 
 @pytest.mark.parametrize("key", ["rules", "faults"])
 def test_rules_come_as_a_list_or_in_an_object(control: Control, key: str) -> None:
     rule = {"match": {"project": control.project}, "action": {"status": 500}}
     for given in ([rule], {key: [rule]}):
-        assert control.ok("PUT", "faults", given)["rules"][0]["action"] == {"status": 500}
-    control.ok("PUT", "faults", control.ok("GET", "faults"))
+        answer = control.ok("PUT", "faults", given, project=control.project)
+        assert answer["rules"][0]["action"] == {"status": 500}
+    control.ok("PUT", "faults", answer, project=control.project)
+
+
+async def test_rules_of_the_server_name_their_project_or_meet_all() -> None:
+    with Sandbox(":memory:") as alone:
+        mine, other = Control(alone.url, "mine"), Control(alone.url, "other")
+        mine.ok("PUT", "faults", [{"match": {"project": "mine"}, "action": {"status": 500}}])
+        mine.ok("PUT", "faults", [{"action": {"status": 503}}], project="other")
+        assert len(mine.ok("GET", "faults")["rules"]) == 2
+        for project, expected in ((mine.project, 500), (other.project, 503), ("third", 200)):
+            asking = Raw(alone.endpoint(project))
+            assert (await asking.send("GET", "/agents"))[0].status == expected
+            await asking.close()
+        mine.ok("DELETE", "faults", project="mine")
+        assert len(mine.ok("GET", "faults")["rules"]) == 1
+        mine.ok("PUT", "faults", [{"action": {"status": 502}}])
+        asking = Raw(alone.endpoint("third"))
+        assert (await asking.send("GET", "/agents"))[0].status == 502
+        await asking.close()
 
 
 async def test_the_sdk_retries_a_429_with_retry_after(sandbox: Sandbox, control: Control) -> None:

@@ -1,6 +1,6 @@
 """A pytest plugin: which rules of docs/semantics.md have a test that passed, and how long each part took.
 
-`script/test` loads it with `-p tests.rules`. Under xdist the workers run the tests and the controller sums up.
+`script/test` loads it with `-p tests.rules`. Under xdist workers run the tests and the controller sums up.
 """
 
 from __future__ import annotations

@@ -157,12 +157,11 @@ def list_versions(call: Call) -> Reply:
         return row and (-row["id"], row["version"])
 
     keys = keyset(page, ("-id", "version"), locate)
-    seen_at = agents.shelf(call).seen_at
+    visible, times = agents.shelf(call).listed()
+    kinds = "" if drafts else "AND number IS NOT NULL"
     rows = call.db.execute(
-        "SELECT * FROM versions WHERE resource_id = ?"
-        " AND listed_from <= ? AND (deleted_at IS NULL OR deleted_at > ?)"
-        f" AND {keys.where} {'' if drafts else 'AND number IS NOT NULL'} {keys.tail}",
-        (agent["id"], seen_at, seen_at, *keys.args),
+        f"SELECT * FROM versions WHERE resource_id = ? AND {visible} AND {keys.where} {kinds} {keys.tail}",
+        (agent["id"], *times, *keys.args),
     )
     bodies = [
         (prefix + row["version"], dumps(views.version_view(agent, row, call.settings, call.now)))

@@ -64,17 +64,14 @@ def list_agents(call: Call) -> Reply:
     args: list[object] = [call.project, *keys.args]
     if kind is not None:
         where, args = where + " AND kind = ?", [*args, kind]
-    if place.seen_at == call.now:
-        where += " AND deleted_at IS NULL"
-    else:
-        where += " AND listed_from <= ? AND (deleted_at IS NULL OR deleted_at > ?)"
-        args += [place.seen_at, place.seen_at]
+    visible, times = place.listed()
+    where, args = f"{where} AND {visible}", [*args, *times]
     rows, more = cut(_bodies(call, place, f"{where} {keys.tail}", args), keys)
     return Reply(body=list_body(rows, more))
 
 
 def _bodies(call: Call, place: Shelf, where: str, args: list[object]) -> list[tuple[str, bytes]]:
-    stored = place.seen_at == call.now and call.settings["server_added.known"]
+    stored = not place.lags and call.settings["server_added.known"]
     if stored and call.settings["server_added.unknown"] is None:
         return [
             (name, body)
@@ -86,7 +83,7 @@ def _bodies(call: Call, place: Shelf, where: str, args: list[object]) -> list[tu
         ]
     rows = []
     for agent in call.db.execute(f"SELECT * FROM resources WHERE {where}", args).fetchall():
-        latest = versions.latest(call.db, agent["id"], place.seen_at)
+        latest = versions.latest_listed(place, agent["id"])
         if latest is not None:
             view = views.agent_view(agent, latest, call.settings, call.now)
             rows.append((agent["name"], dumps(view)))

@@ -35,9 +35,16 @@ class Shelf:
     now: float
 
     @property
-    def seen_at(self) -> float:
-        """The moment that lists show: now, less the `list_lag_s` setting."""
-        return self.now - float(self.settings["list_lag_s"])
+    def lags(self) -> bool:
+        """Whether lists show an earlier moment than now."""
+        return bool(self.settings["list_lag_s"])
+
+    def listed(self) -> tuple[str, tuple[float, ...]]:
+        """SQL, with its arguments, for the rows that lists show: those of `list_lag_s` ago."""
+        if not self.lags:
+            return "deleted_at IS NULL", ()
+        seen_at = self.now - float(self.settings["list_lag_s"])
+        return "listed_from <= ? AND (deleted_at IS NULL OR deleted_at > ?)", (seen_at, seen_at)
 
 
 @dataclass(frozen=True)
@@ -151,20 +158,21 @@ def version(db: sqlite3.Connection, resource_id: int, name: str) -> Row | None:
     return row
 
 
-def latest(db: sqlite3.Connection, resource_id: int, seen_at: float | None = None) -> Row | None:
-    """The release with the highest number; a draft only when there is no release.
+def latest(db: sqlite3.Connection, resource_id: int) -> Row | None:
+    """The release with the highest number; a draft only when there is no release."""
+    return _latest(db, resource_id, "deleted_at IS NULL", ())
 
-    Args:
-        seen_at: as a list saw it at that time (Unix seconds); None is the truth of now.
-    """
-    visible, args = "deleted_at IS NULL", [resource_id]
-    if seen_at is not None:
-        visible = "listed_from <= ? AND (deleted_at IS NULL OR deleted_at > ?)"
-        args += [seen_at, seen_at]  # type: ignore[list-item]
+
+def latest_listed(shelf: Shelf, resource_id: int) -> Row | None:
+    """As `latest`, at the moment that lists show."""
+    return _latest(shelf.db, resource_id, *shelf.listed())
+
+
+def _latest(db: sqlite3.Connection, resource_id: int, where: str, args: tuple[float, ...]) -> Row | None:
     row: Row | None = db.execute(
-        f"SELECT * FROM versions WHERE resource_id = ? AND {visible}"
+        f"SELECT * FROM versions WHERE resource_id = ? AND {where}"
         " ORDER BY number IS NULL, number DESC, id DESC LIMIT 1",
-        args,
+        (resource_id, *args),
     ).fetchone()
     return row
 

@@ -27,6 +27,7 @@ _MOST_NAMED: Final = 5
 # The same finding on a thousand agents is one finding.
 _MOST_OF_A_RULE: Final = 20
 _FIELD_INDENT: Final = 6
+_VERDICTS: Final = {"refuse": ("!", "bad"), "warn": ("*", "warn")}
 # Columns of outcomes, in characters: longer ones push their own line out, not all of them.
 _MOST_KEY: Final = 60
 _MOST_DONE: Final = 40
@@ -38,7 +39,7 @@ def change_lines(change: ChangeReport, width: int, *, steps: bool = True) -> lis
     """One change: its heading, its differences, and the steps to be taken now and later."""
     symbol = words.mark(change)
     place = _place(change.place)
-    lines = [Line(words.heading(change), mark=symbol, indent=2, style="bold", tail=place, hang=4)]
+    lines = [Line(words.heading(change), mark=symbol, indent=2, style="bold", tail=place, hang=2)]
     lines += _notes(change)
     if change.fields and any(change.fields == drift.fields for drift in change.drift):
         what = plural(len(change.fields), "difference")
@@ -74,7 +75,7 @@ def drift_lines(change: ChangeReport, width: int) -> list[Line]:
         if drift.what == "unmanaged":
             continue
         text = f"{clean(change.key)} {words.drift_text(drift)}"
-        lines.append(Line(text, mark=_DRIFT_MARKS.get(drift.what, "~"), indent=2, style="bold", hang=4))
+        lines.append(Line(text, mark=_DRIFT_MARKS.get(drift.what, "~"), indent=2, style="bold", hang=2))
         lines += _indented(field_lines(drift.fields, width - _FIELD_INDENT - 2, outside=True))
     if change.held:
         held = "held: it stays so until this manifest has a newer commit, or with --take-traffic"
@@ -90,7 +91,7 @@ def left_lines(changes: Sequence[ChangeReport]) -> list[Line]:
         Line(
             f"{clean(change.key)}: {'; '.join(map(clean, change.notes)) or words.reason(change)}",
             indent=2,
-            hang=4,
+            hang=2,
         )
         for change in changes
     ]
@@ -112,12 +113,11 @@ def verdict_lines(verdicts: Sequence[VerdictReport]) -> list[Line]:
         groups[verdict.severity, verdict.rule, verdict.hint].append(verdict)
     lines = []
     for (severity, rule, hint), group in groups.items():
-        symbol, style = ("!", "bad") if severity == "refuse" else ("*", "warn")
+        symbol, style = _VERDICTS.get(severity, ("*", ""))
         for verdict in group[:_MOST_OF_A_RULE]:
-            key = f"{clean(verdict.key)}: " if verdict.key else ""
-            text = f"{clean(rule)}: {key}{clean(verdict.message)}"
+            text = f"{clean(rule)}: {words.verdict_text(verdict)}"
             tail = _place(verdict.place)
-            lines.append(Line(text, mark=symbol, indent=2, style=style, tail=tail, hang=2))
+            lines.append(Line(text, mark=symbol, indent=2, style=style, tail=tail, hang=0))
         if len(group) > _MOST_OF_A_RULE:
             rest = f"… {len(group) - _MOST_OF_A_RULE:,} more of {clean(rule)}, see --format json"
             lines.append(Line(rest, indent=4, style="dim"))
@@ -204,7 +204,7 @@ def condition_lines(project: ProjectReport) -> list[Line]:
     """Resources that are not ready, except those whose outcome or drift says it already."""
     told = {outcome.key for outcome in project.outcomes if outcome.error or outcome.outcome == "failed"}
     return [
-        Line(_condition(item), mark="!" if item.type == "Stalled" else "…", indent=2, hang=4)
+        Line(_condition(item), mark="!" if item.type == "Stalled" else "…", indent=2, hang=2)
         for item in project.conditions
         if item.key and item.type != "Drifted" and item.key not in told
     ]

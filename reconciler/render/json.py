@@ -9,7 +9,7 @@ import orjson
 from reconciler.errors import Problem
 from reconciler.fields import FieldDiff
 from reconciler.kinds.kind import Drift
-from reconciler.render.words import when
+from reconciler.render.words import SERVER_COMMAND, when
 from reconciler.report import (
     FORMAT,
     ChangeReport,
@@ -24,8 +24,9 @@ from reconciler.resource import Json
 
 
 def json(report: RunReport) -> str:
-    """The report as indented JSON. Lone surrogates, which no JSON reader takes, become U+FFFD."""
-    return _dumped(json_value(report)) + "\n"
+    """The report as indented JSON. Lone surrogates, which no JSON reader takes, become `?`."""
+    # The same text to a JSON reader, and no command to a build server that shows it in its log.
+    return SERVER_COMMAND.sub(r"\\u0023#", _dumped(json_value(report))) + "\n"
 
 
 def _dumped(value: Json) -> str:

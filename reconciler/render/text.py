@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Final
 
 from reconciler.render import blocks, words
+from reconciler.render.parts import parts
 from reconciler.render.values import Line
-from reconciler.render.words import clean, plural
-from reconciler.report import ChangeReport, ExitCode, ProjectReport, RunReport
+from reconciler.render.words import clean, without_command
+from reconciler.report import ExitCode, ProjectReport, RunReport
 
 _CODES: Final = {
     "bold": "1",
@@ -56,91 +57,23 @@ def _project(report: RunReport, project: ProjectReport, width: int) -> list[Line
     lines: list[Line] = []
     if several:
         lines = [Line(f"Project {clean(project.name)}", style="bold", tail=clean(project.endpoint)), Line()]
-    for title, block in _blocks(report.command, project, width):
-        lines += [Line(title, style="bold"), Line()] if title else []
-        lines += [*block, Line()]
+    for part in parts(report.command, project, width):
+        lines += [Line(part.title, style="bold"), Line()] if part.title else []
+        lines += [*part.lines, Line()]
     if several and len(lines) == 2:
         lines += [Line(words.result_word(report.command, project.exit_code), indent=2, style="dim"), Line()]
     return lines
 
 
-Block = tuple[str, list[Line]]
-
-
-def _blocks(command: str, project: ProjectReport, width: int) -> Iterable[Block]:
-    """The parts of one Project that have something to say, in reading order."""
-    found = [
-        ("Notes on the manifests", blocks.problem_lines(project.notes)),
-        ("Changed outside of Git since the last apply", _drift(project.changes, width)),
-        *_planned(command, project, width),
-        ("What was done", blocks.outcome_lines(project.outcomes)),
-        ("Not ready", blocks.condition_lines(project)),
-        ("", blocks.failed_lines(project.failed) if project.failed else []),
-        *_verdicts(command, project),
-    ]
-    return [(title, block) for title, block in found if block]
-
-
-def _drift(changes: Sequence[ChangeReport], width: int) -> list[Line]:
-    return _apart(blocks.drift_lines(change, width) for change in changes)
-
-
-def _apart(groups: Iterable[list[Line]]) -> list[Line]:
-    """Groups with an empty line between them."""
-    lines: list[Line] = []
-    for group in groups:
-        if group:
-            lines += [*([Line()] if lines else []), *group]
-    return lines
-
-
-def _planned(command: str, project: ProjectReport, width: int) -> Iterable[Block]:
-    """Changes, what stays as it is, and other people's agents; `drift` only counts the changes."""
-    changes = project.changes
-    acting = [change for change in changes if words.acts(change)]
-    others = [change for change in changes if words.is_unmanaged(change)]
-    left = [
-        change
-        for change in changes
-        if not words.acts(change) and not change.drift and not words.is_unmanaged(change)
-    ]
-    if command == "drift":
-        pending = [change for change in acting if change.origin != "live"]
-        count = plural(len(pending), "change") + (" is" if len(pending) == 1 else " are")
-        yield "", [Line(f"{count} pending in Git, see `reconciler plan`", style="dim")] if pending else []
-    else:
-        steps = command != "apply" or project.observe
-        title = "Planned changes" if command == "apply" else "Changes that apply would make"
-        yield title, _apart(blocks.change_lines(change, width, steps=steps) for change in acting)
-        yield "Left as they are", blocks.left_lines(left)
-    yield "", [blocks.unmanaged_line(others)] if others else []
-
-
-def _verdicts(command: str, project: ProjectReport) -> Iterable[Block]:
-    """Warnings first, refusals last, next to the last line; `drift` answers one question only."""
-    if command == "drift":
-        return
-    refused = [verdict for verdict in project.verdicts if verdict.severity == "refuse"]
-    others = [verdict for verdict in project.verdicts if verdict.severity != "refuse"]
-    yield "Warnings", blocks.verdict_lines(others)
-    yield "Refused", blocks.verdict_lines(refused)
-
-
-_COLUMNS: Final = ("add", "change", "destroy", "adopt", "drifted", "refused", "failed", "pending")
-_ALWAYS: Final = frozenset({"add", "change", "destroy"})
-
-
 def _table(report: RunReport) -> list[Line]:
     """One row a Project, with the columns that have a number somewhere."""
-    total = words.totals(report.projects)
-    columns = [column for column in _COLUMNS if column in _ALWAYS or total.get(column)]
-    names = max(len("Project"), *(len(clean(project.name)) for project in report.projects))
+    columns, rows = words.table(report)
+    names = max(len("Project"), *(len(name) for name, _, _ in rows))
     head = f"{'Project':<{names}}  " + "  ".join(columns) + "  result"
     lines = [Line(head, style="dim")]
-    for project in report.projects:
-        cells = "  ".join(f"{project.summary.get(column, 0):>{len(column)}}" for column in columns)
-        result = words.result_word(report.command, project.exit_code)
-        lines.append(Line(f"{clean(project.name):<{names}}  {cells}  {result}"))
+    for name, counts, result in rows:
+        cells = "  ".join(f"{count:>{len(column)}}" for column, count in zip(columns, counts, strict=True))
+        lines.append(Line(f"{name:<{names}}  {cells}  {result}"))
     return [*lines, Line()]
 
 
@@ -162,34 +95,29 @@ def _painted(lines: Iterable[Line], width: int, color: bool) -> Iterable[str]:
 
 
 def _one(line: Line, width: int, color: bool) -> Iterable[str]:
-    lead = " " * line.indent
-    symbol = ""
-    if line.mark:
-        symbol = _paint(line.mark, blocks.style_of(line.mark), color) + " "
+    """A line as it is printed, wrapped where it says how its rest hangs."""
+    symbol = _paint(line.mark, blocks.style_of(line.mark), color) + " " if line.mark else ""
     style = line.style or (blocks.style_of(line.mark) if line.mark in ("+", "-") else "")
     used = line.indent + (2 if line.mark else 0)
-    parts = [line.text]
-    if line.hang >= 0 and used + len(line.text) > width:
-        parts = textwrap.wrap(
-            line.text,
-            max(width - used, 24),
-            subsequent_indent="",
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
-    tail = f"  {line.tail}" if line.tail else ""
-    rest = " " * max(line.indent + line.hang, 0)
-    for number, part in enumerate(parts):
-        start = lead + symbol if not number else rest
-        end = ""
-        if number == len(parts) - 1 and tail:
-            if line.hang < 0 or len(part) + used + len(tail) <= width:
-                end = _paint(tail, "dim", color)
-            else:
-                yield start + _paint(part, style, color)
-                yield rest + _paint(line.tail, "dim", color)
-                return
-        yield start + _paint(part, style, color) + end
+    hanging = " " * (used + max(line.hang, 0))
+    shown = _wrapped(line, width - used) or [""]
+    tail = _paint(f"  {line.tail}", "dim", color) if line.tail else ""
+    if tail and line.hang >= 0 and len(shown[-1]) + used + 2 + len(line.tail) > width:
+        tail, below = "", hanging + _paint(line.tail, "dim", color)
+    else:
+        below = ""
+    for number, part in enumerate(shown):
+        lead = hanging if number else " " * line.indent + symbol
+        end = tail if number == len(shown) - 1 else ""
+        yield (lead + _paint(without_command(part), style, color) + end).rstrip()
+    if below:
+        yield below
+
+
+def _wrapped(line: Line, room: int) -> list[str]:
+    if line.hang < 0 or len(line.text) <= room:
+        return [line.text]
+    return textwrap.wrap(line.text, max(room - line.hang, 24), break_long_words=False, break_on_hyphens=False)
 
 
 def _paint(text: str, style: str, color: bool) -> str:

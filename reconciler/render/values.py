@@ -146,7 +146,13 @@ def _common(a: list[str], b: list[str]) -> tuple[int, int]:
 
 
 def _context(lines: Sequence[str], width: int) -> list[Line]:
-    return [Line(_cut(clean(line), width), mark=" ", indent=4, style="dim") for line in lines]
+    return [Line(_cut(_visible(line), width), mark=" ", indent=4, style="dim") for line in lines]
+
+
+def _visible(line: str) -> str:
+    """A line of text with the spaces at its end written out, since they may be all that changed."""
+    kept = line.rstrip(" ")
+    return clean(kept) + "\\x20" * (len(line) - len(kept))
 
 
 def _hunks(a: list[str], b: list[str], width: int) -> Iterator[Line]:
@@ -158,9 +164,11 @@ def _hunks(a: list[str], b: list[str], width: int) -> Iterator[Line]:
             if tag == "equal":
                 yield from _context(a[i1:i2], width)
                 continue
-            pairs = [_around(clean(x), clean(y), width) for x, y in zip(a[i1:i2], b[j1:j2], strict=False)]
-            gone = [was for was, _ in pairs] + [_cut(clean(x), width) for x in a[i1:i2][len(pairs) :]]
-            come = [now for _, now in pairs] + [_cut(clean(y), width) for y in b[j1:j2][len(pairs) :]]
+            pairs = [
+                _around(_visible(x), _visible(y), width) for x, y in zip(a[i1:i2], b[j1:j2], strict=False)
+            ]
+            gone = [was for was, _ in pairs] + [_cut(_visible(x), width) for x in a[i1:i2][len(pairs) :]]
+            come = [now for _, now in pairs] + [_cut(_visible(y), width) for y in b[j1:j2][len(pairs) :]]
             yield from (Line(text, mark="-", indent=4) for text in gone)
             yield from (Line(text, mark="+", indent=4) for text in come)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
 from reconciler.kinds.kind import Action, Drift
-from reconciler.report import ChangeReport, ExitCode, OutcomeReport, ProjectReport, RunReport
+from reconciler.report import ChangeReport, ExitCode, OutcomeReport, ProjectReport, RunReport, VerdictReport
 
 MARKS: Final = {
     Action.CREATE: "+",
@@ -53,11 +54,23 @@ _DRIFTS: Final = ("changed", "missing", "redirected", "disabled")
 _JOINERS: Final = "\u200c\u200d"
 
 
+# Build servers obey `##vso[...]` and `##[...]` wherever a log line holds them.
+SERVER_COMMAND: Final = re.compile(r"##(?=[A-Za-z]*\[)")
+
+
 def clean(text: str) -> str:
-    """The text on one line with every character visible: control, bidi and surrogate ones are escaped."""
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() or char in _JOINERS else _escaped(char) for char in text)
+    """The text on one line with every character visible and no command to a build server.
+
+    Control, bidi and surrogate characters are escaped; joiners that scripts and emoji need stay.
+    """
+    if not text.isprintable():
+        text = "".join(char if char.isprintable() or char in _JOINERS else _escaped(char) for char in text)
+    return SERVER_COMMAND.sub("# #", text) if "##" in text else text
+
+
+def without_command(line: str) -> str:
+    """A line of ours that GitHub's runner does not take for a command of the form `::name::`."""
+    return line.replace("::", ": :", 1) if line.lstrip().startswith("::") else line
 
 
 def _escaped(char: str) -> str:
@@ -272,6 +285,31 @@ def note_text(outcome: OutcomeReport) -> str:
     """The reason and the note of an outcome, "" where there is nothing to say."""
     said = outcome.outcome == "failed" and outcome.error
     return ": ".join(clean(part) for part in ("" if said else outcome.reason, outcome.note) if part)
+
+
+_COLUMNS: Final = ("add", "change", "destroy", "adopt", "drifted", "refused", "failed", "pending")
+_ALWAYS: Final = frozenset({"add", "change", "destroy"})
+
+
+def table(report: RunReport) -> tuple[tuple[str, ...], list[tuple[str, tuple[int, ...], str]]]:
+    """The columns that have a number somewhere; for each Project its name, counts and how it fared."""
+    total = totals(report.projects)
+    columns = tuple(column for column in _COLUMNS if column in _ALWAYS or total.get(column))
+    rows = [
+        (
+            clean(project.name),
+            tuple(project.summary.get(column, 0) for column in columns),
+            result_word(report.command, project.exit_code),
+        )
+        for project in report.projects
+    ]
+    return columns, rows
+
+
+def verdict_text(verdict: VerdictReport) -> str:
+    """The message of a verdict, with the key in front unless the message names the resource."""
+    named = verdict.key.split("/", 1)[-1] in verdict.message
+    return clean(verdict.message if named else f"{verdict.key}: {verdict.message}")
 
 
 def result_word(command: str, code: ExitCode) -> str:

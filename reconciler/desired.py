@@ -1,0 +1,221 @@
+"""Projects and their manifests into ordered desired values. Reads the snapshot; knows nothing of live."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, field
+
+from reconciler.building import Building, Built, build
+from reconciler.errors import Problem
+from reconciler.kinds.kind import Registry
+from reconciler.manifest import Library, Manifest, Snapshot
+from reconciler.patches import matches, patched
+from reconciler.project import Project, ProjectSettings, globs_of, has_labels
+from reconciler.repository import Belongings, Repository
+from reconciler.resource import Desired, Key
+from reconciler.suggest import did_you_mean
+from reconciler.yaml_nodes import Parsed
+
+
+@dataclass(frozen=True)
+class DesiredProject:
+    """What Git wants of one Project.
+
+    With `problems` the Project must not be written (rule I1), and `resources` is empty unless
+    `sync.on_invalid` is `skip`: then the valid ones are here, and nothing may be deleted. `invalid` are
+    the keys that have problems. `narrowed`: `resources` is a part, so nothing is missing (rule I4).
+    `elsewhere` maps agent names to another Project of the repository that desires them (rule D4).
+    `masked` are values from the environment that no output may show.
+    """
+
+    project: ProjectSettings
+    resources: tuple[Desired, ...]
+    invalid: tuple[Key, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    notes: tuple[Problem, ...] = ()
+    narrowed: bool = False
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
+    masked: frozenset[str] = frozenset()
+
+    @property
+    def invalid_skipped(self) -> bool:
+        """Whether the valid resources may be applied although others have problems."""
+        return bool(self.problems) and self.project.sync.on_invalid == "skip"
+
+
+def load(  # noqa: PLR0913 - each way to narrow a run is an argument of its own
+    snapshot: Snapshot,
+    *,
+    environ: Mapping[str, str],
+    kinds: Registry,
+    projects: Collection[str] = (),
+    selector: Mapping[str, str] | None = None,
+    only: Collection[str] = (),
+    cache: MutableMapping[str, Parsed] | None = None,
+) -> tuple[DesiredProject, ...]:
+    """The Projects below the snapshot's scope, sorted by name, each with its resources and problems.
+
+    Args:
+        environ: where `values_from_env` come from.
+        projects: names of the Projects to load; all of them when empty.
+        selector: labels that a resource must have.
+        only: `Agent/NAME` of the resources to look at; with a Project in front for that one only.
+        cache: parsed files by content id, kept from run to run by a long-running caller.
+
+    Raises:
+        InvalidInput: no Project, an unknown name, or a Project file that does not say what it wants.
+    """
+    library = Library(snapshot, kinds, cache)
+    repository = Repository(library, environ, tuple(projects))
+    every = (*repository.here, *repository.others)
+    found = {id(project): repository.belongings(project) for project in every}
+    loading = _Loading(snapshot, kinds, repository, found)
+    narrow = _Narrow(dict(selector or {}), tuple(only))
+    return tuple(loading.project(project, narrow) for project in repository.chosen)
+
+
+@dataclass(frozen=True)
+class _Narrow:
+    selector: Mapping[str, str]
+    only: Sequence[str]
+
+    def __bool__(self) -> bool:
+        return bool(self.selector or self.only)
+
+    def keeps(self, desired: Desired) -> bool:
+        named = not self.only or bool({desired.key.local, str(desired.key)} & set(self.only))
+        return named and has_labels(desired.labels, self.selector)
+
+    def unmatched(self, project: str, keys: Collection[Key]) -> Iterator[str]:
+        """What `--only` names and this Project does not have; names of other Projects do not count."""
+        known = {name for key in keys for name in (key.local, str(key))}
+        for name in self.only:
+            if name not in known and (name.count("/") < 2 or name.startswith(project + "/")):
+                yield name
+
+
+@dataclass(frozen=True)
+class _Loading:
+    """One run over a source: what belongs to whom is known, values are built Project by Project."""
+
+    snapshot: Snapshot
+    kinds: Registry
+    repository: Repository
+    found: Mapping[int, Belongings]
+
+    def project(self, project: Project, narrow: _Narrow) -> DesiredProject:
+        own = self.found[id(project)]
+        settings = project.settings(self.snapshot.origin)
+        building = Building(project, self.kinds, self.snapshot)
+        manifests, patch_problems, notes = _patched(project, own.manifests)
+        built = [build(manifest, building) for manifest in manifests]
+        clashes = [*_same_name(own.manifests), *self._same_endpoint(project, own.manifests)]
+        problems = [*own.problems, *patch_problems, *(problem for _, problem in clashes)]
+        problems += [problem for one in built for problem in one.problems]
+        notes += [note for one in built for note in one.notes]
+        notes += self._globs_without_files(project)
+        wrong = {one.key for one in built if one.problems} | {
+            Key(project.name, manifest.kind, manifest.name)
+            for manifest in (*own.broken, *(manifest for manifest, _ in clashes))
+        }
+        notes += _unmatched(project, narrow, [one.key for one in built])
+        good = _good(built, wrong) if not problems or settings.sync.on_invalid == "skip" else []
+        return DesiredProject(
+            project=settings,
+            resources=tuple(desired for desired in good if narrow.keeps(desired)),
+            invalid=tuple(sorted(wrong)),
+            problems=tuple(sorted(set(problems))),
+            notes=tuple(sorted(set(notes))),
+            narrowed=bool(narrow),
+            elsewhere=self._elsewhere(project),
+            masked=project.values.masked,
+        )
+
+    def _elsewhere(self, project: Project) -> dict[str, str]:
+        """The names that other Projects desire, with the first of them by name."""
+        others = [other for other in self._every() if other is not project]
+        return {
+            manifest.name: other.name
+            for other in sorted(others, key=lambda other: other.name, reverse=True)
+            for manifest in (*self.found[id(other)].manifests, *self.found[id(other)].broken)
+        }
+
+    def _every(self) -> tuple[Project, ...]:
+        return (*self.repository.here, *self.repository.others)
+
+    def _same_endpoint(
+        self, project: Project, manifests: Iterable[Manifest]
+    ) -> Iterator[tuple[Manifest, Problem]]:
+        """Rule I5: two Projects that want one name on one endpoint would overwrite each other for ever."""
+        for other in self._every():
+            if other is project or not other.readable:
+                continue
+            if other.spec.endpoint.casefold() != project.spec.endpoint.casefold():
+                continue
+            theirs = {(m.kind, m.name.casefold()): m for m in self.found[id(other)].manifests}
+            for manifest in manifests:
+                twin = theirs.get((manifest.kind, manifest.name.casefold()))
+                if twin is not None:
+                    who = f"the Project `{other.name}`"
+                    message = f"{who} desires {twin.kind}/{twin.name} on the same endpoint"
+                    hint = "Give each Project its own endpoint, or its own agents by `resources`."
+                    yield manifest, Problem(manifest.place, "metadata.name", message, hint)
+
+    def _globs_without_files(self, project: Project) -> Iterator[Problem]:
+        stated = project.manifest.value["spec"].get("resources")
+        for index, glob in enumerate(project.spec.resources if stated is not None else ()):
+            one = globs_of(project.manifest.folder, (glob.removeprefix("!"),))
+            if not any(one.match(path) for path in self.snapshot.files):
+                place = project.manifest.at(("spec", "resources", index))
+                message = f"the glob `{glob}` matches no file"
+                hint = f"It is relative to the folder of {project.manifest.file}."
+                yield Problem(place, f"spec.resources.{index}", message, hint, note=True)
+
+
+def _good(built: Iterable[Built], wrong: Collection[Key]) -> list[Desired]:
+    found = [one.desired for one in built if one.desired is not None and one.key not in wrong]
+    return sorted(found, key=lambda desired: desired.key)
+
+
+def _patched(
+    project: Project, manifests: Iterable[Manifest]
+) -> tuple[list[Manifest], list[Problem], list[Problem]]:
+    """The manifests with the patches of their Project, what is wrong with these, and notes on them."""
+    result = list(manifests)
+    problems: list[Problem] = []
+    notes: list[Problem] = []
+    for index, patch in enumerate(project.spec.patches):
+        hits = [at for at, manifest in enumerate(result) if matches(patch.target, manifest)]
+        for at in hits:
+            result[at], finding = patched(result[at], patch)
+            if finding is not None:
+                problems.append(project.manifest.problem(finding, "spec", "patches", index))
+        if not hits:
+            place = project.manifest.at(("spec", "patches", index))
+            message = "the patch matches no manifest"
+            notes.append(Problem(place, f"spec.patches.{index}", message, "Check its `target`.", note=True))
+    return result, problems, notes
+
+
+def _same_name(manifests: Iterable[Manifest]) -> Iterator[tuple[Manifest, Problem]]:
+    """Rule I5: names that are equal, or equal but for case; a problem for each of them."""
+    groups: dict[tuple[str, str], list[Manifest]] = {}
+    for manifest in manifests:
+        groups.setdefault((manifest.kind, manifest.name.casefold()), []).append(manifest)
+    for group in groups.values():
+        for manifest in group if len(group) > 1 else ():
+            other = next(twin for twin in group if twin is not manifest)
+            same = "the same name" if other.name == manifest.name else "a name equal but for case"
+            message = f"{other.kind}/{other.name} in {other.place} has {same}"
+            hint = "Rename or remove one of them."
+            yield manifest, Problem(manifest.place, "metadata.name", message, hint)
+
+
+def _unmatched(project: Project, narrow: _Narrow, keys: Collection[Key]) -> Iterator[Problem]:
+    for name in narrow.unmatched(project.name, keys):
+        hint = did_you_mean(name, (key.local for key in keys), "Names are written KIND/NAME.")
+        message = f"`--only {name}` matches nothing in the Project `{project.name}`"
+        yield Problem(project.manifest.place, "", message, hint, note=True)
+
+
+__all__ = ["DesiredProject", "ProjectSettings", "load"]

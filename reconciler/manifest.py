@@ -1,0 +1,289 @@
+"""Files of the source into manifests: our envelope, with places, all problems of a file at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping, MutableMapping
+from dataclasses import dataclass, field
+from posixpath import dirname
+from typing import Any, Final, Protocol
+
+from reconciler.errors import Finding, Place, Problem, SourceError
+from reconciler.globs import joined
+from reconciler.resource import Code, Json, JsonObject
+from reconciler.suggest import did_you_mean, listed
+from reconciler.yaml_nodes import Document, Parsed, parse
+
+API_VERSION: Final = "reconciler/v1"
+PROJECT: Final = "Project"
+# The service's rule for agent names (foundry-facts 4); our own names follow it.
+NAME: Final = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?")
+_ENVELOPE: Final = ("apiVersion", "kind", "metadata", "spec")
+_METADATA: Final = ("name", "labels")
+
+
+class SourceFile(Protocol):
+    """One file of the source: `blob` is the id of its content, `size` in bytes."""
+
+    @property
+    def path(self) -> str: ...
+    @property
+    def blob(self) -> str: ...
+    @property
+    def size(self) -> int: ...
+
+
+class Snapshot(Protocol):
+    """The source at one moment, see `source.py`. `scope` is the folder that was asked for, "" for all."""
+
+    @property
+    def root(self) -> str: ...
+    @property
+    def scope(self) -> str: ...
+    @property
+    def origin(self) -> str: ...
+    @property
+    def files(self) -> Mapping[str, Any]: ...
+    def read(self, path: str) -> bytes: ...
+    def code(
+        self, folder: str, ignore_file: str = ".agentignore"
+    ) -> tuple[Code | None, tuple[Problem, ...]]: ...
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """One document of ours: an envelope whose kind and name can be told, and its file."""
+
+    file: str
+    document: Document
+    kind: str
+    name: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def value(self) -> JsonObject:
+        """The whole document."""
+        value: JsonObject = self.document.value
+        return value
+
+    @property
+    def folder(self) -> str:
+        """The folder of the file, from the root; "" for the root."""
+        return dirname(self.file)
+
+    @property
+    def place(self) -> Place:
+        """Where its name is written."""
+        return self.at(("metadata", "name"))
+
+    def at(self, path: tuple[str | int, ...], *, on_key: bool = False) -> Place:
+        """The place of a value, or of the nearest one around it that was written."""
+        line, column = self.document.place(path, on_key=on_key)
+        return Place(self.file, line, column)
+
+    def problem(self, finding: Finding, *prefix: str | int) -> Problem:
+        """A finding below `prefix`, with its place."""
+        return problem(self.file, self.document, finding, prefix)
+
+    def code_folder(self) -> str | None:
+        """The folder that `spec.code.path` names, from the root; None without one."""
+        spec = self.value.get("spec")
+        code = spec.get("code") if isinstance(spec, dict) else None
+        path = code.get("path") if isinstance(code, dict) else None
+        return joined(self.folder, path) if isinstance(path, str) else None
+
+
+def problem(file: str, document: Document, finding: Finding, prefix: tuple[str | int, ...] = ()) -> Problem:
+    """A finding as a problem with its place in the file."""
+    path = (*prefix, *finding.path)
+    line, column = document.place(path, on_key=finding.on_key)
+    dotted = ".".join(str(part) for part in path)
+    return Problem(Place(file, line, column), dotted, finding.message, finding.hint, finding.note)
+
+
+@dataclass(frozen=True)
+class Content:
+    """What one file holds: manifests of ours, and every problem.
+
+    `strange` are problems of documents that are not ours at all, such as a CI pipeline's.
+    """
+
+    manifests: tuple[Manifest, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    strange: tuple[Problem, ...] = ()
+    broken: tuple[Manifest, ...] = ()
+
+
+class Library:
+    """Reads each file of a snapshot at most once.
+
+    Args:
+        kinds: names of the kinds that a manifest may have, Project among them.
+        cache: parsed files by content id; whoever keeps it from run to run parses only what changed.
+    """
+
+    def __init__(
+        self, snapshot: Snapshot, kinds: Collection[str], cache: MutableMapping[str, Parsed] | None = None
+    ) -> None:
+        self.snapshot = snapshot
+        self._kinds = sorted({*kinds, PROJECT})
+        self._cache = cache
+        self._bytes: dict[str, bytes] = {}
+        self._contents: dict[str, Content] = {}
+
+    def content(self, path: str) -> Content:
+        """The manifests in a file."""
+        found = self._contents.get(path)
+        if found is None:
+            try:
+                found = self._content(path)
+            except SourceError as error:
+                found = Content(problems=(Problem(Place(path), "", str(error), error.hint),))
+            self._contents[path] = found
+            self._bytes.pop(path, None)
+        return found
+
+    def mentions(self, path: str, pattern: re.Pattern[bytes]) -> bool:
+        """Whether the text of a file matches, without parsing it; False when it cannot be read."""
+        try:
+            return pattern.search(self.bytes(path)) is not None
+        except SourceError:
+            return False
+
+    def bytes(self, path: str) -> bytes:
+        """The content of a file, kept until it is parsed."""
+        if path not in self._bytes:
+            self._bytes[path] = self.snapshot.read(path)
+        return self._bytes[path]
+
+    def _content(self, path: str) -> Content:
+        parsed = self._parsed(path)
+        problems = [
+            Problem(Place(path, fault.line, fault.column), "", fault.message, fault.hint)
+            for fault in parsed.faults
+        ]
+        manifests: list[Manifest] = []
+        broken: list[Manifest] = []
+        strange: list[Problem] = []
+        for document in parsed.documents:
+            if not is_ours(document.value):
+                strange.append(_strange(path, document))
+                continue
+            found = tuple(envelope_findings(document.value, self._kinds))
+            problems += [problem(path, document, finding) for finding in found]
+            manifest = _manifest(path, document, self._kinds)
+            if manifest is not None:
+                (broken if found else manifests).append(manifest)
+        return Content(tuple(manifests), tuple(problems), tuple(strange), tuple(broken))
+
+    def _parsed(self, path: str) -> Parsed:
+        if self._cache is None:
+            return parse(self.bytes(path))
+        blob = self.snapshot.files[path].blob
+        parsed = self._cache.get(blob)
+        if parsed is None:
+            parsed = self._cache[blob] = parse(self.bytes(path))
+        return parsed
+
+
+def is_ours(value: Json) -> bool:
+    """Whether a document claims to be a manifest of ours, in whatever version."""
+    if not isinstance(value, dict):
+        return False
+    version = value.get("apiVersion")
+    return isinstance(version, str) and version.split("/", 1)[0].casefold() == "reconciler"
+
+
+def _manifest(path: str, document: Document, kinds: Collection[str]) -> Manifest | None:
+    """The manifest of an envelope, None when its kind or name cannot be told."""
+    value = document.value
+    metadata = value.get("metadata")
+    name = metadata.get("name") if isinstance(metadata, dict) else None
+    kind = value.get("kind")
+    if kind not in kinds or not isinstance(name, str) or not NAME.fullmatch(name):
+        return None
+    labels = metadata.get("labels")
+    kept = (
+        {key: text for key, text in labels.items() if isinstance(text, str)}
+        if isinstance(labels, dict)
+        else {}
+    )
+    return Manifest(path, document, kind, name, kept)
+
+
+def envelope_findings(value: JsonObject, kinds: Collection[str]) -> Iterator[Finding]:
+    """What is wrong with everything around the spec."""
+    version, kind = value["apiVersion"], value.get("kind")
+    if version != API_VERSION:
+        message = f"the version `{version}` is not known to this program"
+        yield Finding(("apiVersion",), message, f"Write `{API_VERSION}`, or install a newer reconciler.")
+    for key in value:
+        if key not in _ENVELOPE and key != "$schema":
+            hint = did_you_mean(key, _ENVELOPE, f"A manifest has {listed(_ENVELOPE)}.")
+            yield Finding((key,), f"unknown key `{key}`", hint, on_key=True)
+    if not isinstance(kind, str):
+        yield Finding((), "`kind` is missing", f"Write one of {listed(kinds)}.")
+    elif kind not in kinds:
+        hint = did_you_mean(kind, kinds, f"Write one of {listed(kinds)}.")
+        yield Finding(("kind",), f"unknown kind `{kind[:63]}`", hint)
+    yield from _metadata_findings(value.get("metadata"))
+    if not isinstance(value.get("spec"), dict):
+        if "spec" in value:
+            yield Finding(("spec",), "expected a mapping", "Put the settings below `spec:`, indented.")
+        else:
+            yield Finding((), "`spec` is missing", "Add it.")
+
+
+def _metadata_findings(metadata: Json) -> Iterator[Finding]:
+    if not isinstance(metadata, dict):
+        yield Finding((), "`metadata.name` is missing", "Write `metadata: {name: NAME}`.")
+        return
+    for key in metadata:
+        if key not in _METADATA:
+            hint = did_you_mean(
+                key, _METADATA, "Known here: `name` and `labels`; the agent's own is in `spec`."
+            )
+            yield Finding(("metadata", key), f"unknown key `{key}`", hint, on_key=True)
+    name = metadata.get("name")
+    if not isinstance(name, str):
+        hint = "Add it." if name is None else "Quote it."
+        yield Finding(
+            ("metadata", "name"), "expected a name" if "name" in metadata else "`name` is missing", hint
+        )
+    elif not NAME.fullmatch(name):
+        message = f"`{name[:80]}` is no name"
+        hint = "Use 1 to 63 letters, digits and hyphens; the first and the last are no hyphen."
+        yield Finding(("metadata", "name"), message, hint)
+    labels = metadata.get("labels")
+    if labels is not None and not isinstance(labels, dict):
+        yield Finding(("metadata", "labels"), "expected a mapping", "Write `labels: {team: support}`.")
+    for key, text in labels.items() if isinstance(labels, dict) else ():
+        if not isinstance(text, str):
+            yield Finding(("metadata", "labels", key), "the value of a label is text", "Quote it.")
+
+
+# Formats that people keep beside manifests, by keys that only they have.
+_FORMATS: Final = (
+    (("template",), "an agent manifest of the Azure Developer CLI"),
+    (("services",), "an azure.yaml or compose file"),
+    (("trigger", "kind"), "a declarative workflow"),
+    (("kind", "name"), "an agent definition of another tool"),
+    (("jobs",), "a CI pipeline"),
+)
+
+
+def _strange(path: str, document: Document) -> Problem:
+    value = document.value
+    line, column = document.place(())
+    hint = f"Write `apiVersion: {API_VERSION}`, or exclude the file: a glob with `!` in front in `resources`."
+    if not isinstance(value, dict):
+        return Problem(Place(path, line, column), "", "not a manifest: the document is no mapping", hint)
+    if {"kind", "metadata", "spec"} <= value.keys():
+        if "apiVersion" not in value:
+            return Problem(Place(path, line, column), "", "`apiVersion` is missing", hint)
+        message = f"not a manifest: `apiVersion: {str(value['apiVersion'])[:63]}` is another program's"
+        return Problem(Place(path, *document.place(("apiVersion",))), "apiVersion", message, hint)
+    for keys, what in _FORMATS:
+        if all(key in value for key in keys):
+            return Problem(Place(path, line, column), "", f"not a manifest: it looks like {what}", hint)
+    return Problem(Place(path, line, column), "", f"not a manifest: no `apiVersion: {API_VERSION}`", hint)

@@ -1,0 +1,169 @@
+"""Which Projects a source holds, and which manifests belong to each."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+from reconciler.errors import InvalidInput, Problem
+from reconciler.manifest import PROJECT, Content, Library, Manifest
+from reconciler.project import Project, duplicates, names_of, read_project
+from reconciler.suggest import did_you_mean
+
+# Cheap enough for every YAML file of a repository; what it finds is parsed.
+_MAYBE_PROJECT: Final = re.compile(rb"""(?m)^[\s{,"']*kind["']?\s*:\s*["']?Project\b""")
+_SUFFIXES: Final = (".yaml", ".yml")
+
+
+@dataclass(frozen=True)
+class Belongings:
+    """The manifests of one Project, those with a broken envelope, and the problems of its files."""
+
+    manifests: tuple[Manifest, ...]
+    broken: tuple[Manifest, ...]
+    problems: tuple[Problem, ...]
+
+
+class Repository:
+    """The Projects of a source. `here` are those below the folder that was asked for.
+
+    Raises:
+        InvalidInput: there is none, one of those that were asked for is broken, or an unknown name.
+    """
+
+    def __init__(self, library: Library, environ: Mapping[str, str], wanted: Sequence[str] = ()) -> None:
+        self._library = library
+        self._files: dict[str, tuple[str, ...]] = {}
+        found = list(self._projects(environ, wanted))
+        inside = self._code_folders(found)
+        every = [project for project in found if not _below_any(project.manifest.file, inside)]
+        self.here = tuple(project for project in every if self._in_scope(project.manifest.file))
+        self.others = tuple(project for project in every if project not in self.here)
+        self.chosen = self._chosen(wanted)
+
+    def _in_scope(self, path: str) -> bool:
+        scope = self._library.snapshot.scope
+        return not scope or path.startswith(scope + "/")
+
+    def _projects(self, environ: Mapping[str, str], wanted: Sequence[str]) -> Iterator[Project]:
+        """Every Project that can be read at all; broken ones count only where they may be wanted."""
+        problems: list[Problem] = []
+        snapshot = self._library.snapshot
+        for path in sorted(snapshot.files):
+            if not path.endswith(_SUFFIXES) or _hidden(path, snapshot.scope):
+                continue
+            if not self._library.mentions(path, _MAYBE_PROJECT):
+                continue
+            content = self._library.content(path)
+            projects = [manifest for manifest in content.manifests if manifest.kind == PROJECT]
+            names = [manifest.name for manifest in content.broken if manifest.kind == PROJECT]
+            relevant = not wanted or not names or set(names) & set(wanted)
+            if self._in_scope(path) and (names or not projects) and relevant:
+                problems += content.problems
+            for manifest in projects:
+                yield read_project(manifest, environ, snapshot.origin)
+        if problems:
+            raise broken_projects(problems)
+
+    def _chosen(self, wanted: Sequence[str]) -> tuple[Project, ...]:
+        snapshot = self._library.snapshot
+        if not self.here:
+            where = f"{snapshot.root} below {snapshot.scope}" if snapshot.scope else snapshot.root
+            raise InvalidInput(
+                f"no Project in {where}",
+                hint="A Project names the endpoint: add a file with `kind: Project`; `reconciler init` does.",
+            )
+        known = {project.name: project for project in self.here}
+        for name in wanted:
+            if name not in known:
+                raise InvalidInput(f"no Project `{name}`", hint=self._unknown(name))
+        chosen = [project for project in self.here if not wanted or project.name in wanted]
+        problems = [*duplicates(list(self.here)), *(item for project in chosen for item in project.problems)]
+        if problems:
+            raise broken_projects(problems)
+        return tuple(sorted(chosen, key=lambda project: project.name))
+
+    def _unknown(self, name: str) -> str:
+        elsewhere = [project for project in self.others if project.name == name]
+        if elsewhere:
+            return f"It is in {elsewhere[0].manifest.file}, outside of the folder that was asked for."
+        return did_you_mean(name, (p.name for p in self.here), f"There is {names_of(list(self.here))}.")
+
+    def belongings(self, project: Project) -> Belongings:
+        """The manifests of a Project: its globs and its selector, without code folders."""
+        manifests: list[Manifest] = []
+        broken: list[Manifest] = []
+        problems: list[Problem] = []
+        for path in self.files(project):
+            content = self._library.content(path)
+            if _below_any(path, self._outside_folders):
+                problems += _in_code(content)
+                continue
+            manifests += [m for m in content.manifests if m.kind != PROJECT and project.selects(m)]
+            broken += [m for m in content.broken if m.kind != PROJECT]
+            problems += content.problems
+            # Beside code that lies with its manifest there are files of the code's own.
+            if not _below_any(path, self._inside_folders):
+                problems += content.strange
+        return Belongings(tuple(manifests), tuple(broken), tuple(problems))
+
+    def files(self, project: Project) -> tuple[str, ...]:
+        """The files that the globs of a Project match, sorted."""
+        key = project.manifest.file + "#" + project.name
+        if key not in self._files:
+            globs = project.globs
+            self._files[key] = tuple(
+                sorted(path for path in self._library.snapshot.files if globs.match(path))
+            )
+        return self._files[key]
+
+    @cached_property
+    def _outside_folders(self) -> frozenset[str]:
+        return self._code_folders([*self.here, *self.others])
+
+    @cached_property
+    def _inside_folders(self) -> frozenset[str]:
+        return self._code_folders([*self.here, *self.others], inside=True)
+
+    def _code_folders(self, projects: Iterable[Project], *, inside: bool = False) -> frozenset[str]:
+        """Folders that manifests name as code: those that lie apart, or those that hold their manifest."""
+        folders = set()
+        for path in {path for project in projects for path in self.files(project)}:
+            content = self._library.content(path)
+            for manifest in (*content.manifests, *content.broken):
+                folder = manifest.code_folder()
+                if folder is not None and _below_any(path, (folder,)) == inside:
+                    folders.add(folder)
+        return frozenset(folders)
+
+
+def broken_projects(problems: list[Problem]) -> InvalidInput:
+    """The error of Project files that do not say where and what to reconcile."""
+    count = len(problems)
+    return InvalidInput(
+        f"{count} problem{'s' * (count != 1)} in Project files",
+        problems,
+        hint="Nothing was read from the service and nothing was written.",
+    )
+
+
+def _hidden(path: str, scope: str) -> bool:
+    """Whether a folder or the file starts with a dot, below the folder that was asked for."""
+    below = path[len(scope) + 1 :] if scope and path.startswith(scope + "/") else path
+    return below.startswith(".") or "/." in below
+
+
+def _below_any(path: str, folders: Iterable[str]) -> bool:
+    return any(not folder or path.startswith(folder + "/") for folder in folders)
+
+
+def _in_code(content: Content) -> Iterator[Problem]:
+    """A manifest of ours inside of code may be meant or not: taking or dropping it could both do harm."""
+    for manifest in (*content.manifests, *content.broken):
+        if manifest.kind != PROJECT:
+            message = f"{manifest.kind}/{manifest.name} lies in a folder that is another agent's code"
+            hint = "Move it out, or exclude it in `resources` by a glob that starts with `!`."
+            yield Problem(manifest.place, "", message, hint)

@@ -30,7 +30,7 @@ JWT = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.abcDEF_123"
         pytest.param("a\u202eb", "a\\u202eb", id="direction-marks-are-shown"),
         pytest.param("a\r\nb\tc\n", "a\\x0d\nb\tc\n", id="tab-and-line-feed-stay"),
         pytest.param("mail me: a@example.com, see https://host/a@b", None, id="addresses-stay"),
-        pytest.param("the bearer of news; sk-learn; use KEY=", None, id="words-stay"),
+        pytest.param("the bearer documents; basic authentication; sk-learn; KEY=", None, id="words-stay"),
         pytest.param("${{connections.bing.credentials.key}}", None, id="placeholder-stays"),
     ],
 )

@@ -147,15 +147,15 @@ def check_secrets(subject: Subject, fact: Fact) -> Found:
 
 
 def _why_secret(path: Path, text: str, masked: tuple[str, ...]) -> str:
-    if is_harmless(text):
-        return ""
     named = len(path) >= 2 and path[-2] in _NAMED
     bearer = path[-1] == "authorization"
-    if (named or bearer) and any(value in text for value in masked):
+    if not (named or bearer):
+        return "looks like a secret" if secret_form(text) else ""
+    if is_harmless(text):
+        return ""
+    if any(value in text for value in masked):
         return "comes from the environment"
-    if bearer or secret_form(text) or (named and looks_secret(str(path[-1]), text)):
-        return "looks like a secret"
-    return ""
+    return "looks like a secret" if bearer or looks_secret(str(path[-1]), text) else ""
 
 
 def _texts(value: Json, path: Path) -> Iterator[tuple[Path, str]]:

@@ -192,7 +192,7 @@ def test_the_manifests_of_the_readme_are_valid(bare_world: World) -> None:
         project = yaml.safe_load(block.split("---")[0])["kind"] == "Project"
         world.write("project.yaml" if project else f"agents/{index}.yaml", block)
     world.write("agents/prompts/triage.md", "Sort the mail.")
-    world.write("agents/workflows/onboarding.yaml", "kind: workflow\n")
+    world.write("agents/workflows/onboarding.workflow", "kind: workflow\n")
     world.write("code/refunds/main.py", "print('refunds')\n")
     world.write("code/refunds/requirements.txt", "")
     world.environ["DIGEST"] = "0" * 64

@@ -188,8 +188,10 @@ def _files(repo: Any, top: Path, status: dict[str, int]) -> tuple[dict[str, Sour
         if link and os.path.isdir(top / path):
             notes.append(linked_folder(path))
 
+    tracked: set[str] = set()
     for entry in repo.index:
-        flags = status.pop(entry.path, 0)
+        tracked.add(entry.path)
+        flags = status.get(entry.path, 0)
         if entry.mode == SUBMODULE_MODE:
             notes.append(submodule(entry.path))
         elif flags & _ON_DISK:
@@ -197,7 +199,7 @@ def _files(repo: Any, top: Path, status: dict[str, int]) -> tuple[dict[str, Sour
         elif not flags & _GONE:
             listed(entry.path, str(entry.id), entry.mode == LINK_MODE)
     for path, flags in status.items():
-        if not flags & _ON_DISK or EXCLUDED & set(path.split("/")):
+        if path in tracked or not flags & _ON_DISK or EXCLUDED & set(path.split("/")[:-1]):
             continue
         if path.endswith("/"):
             notes.append(submodule(path.rstrip("/")))

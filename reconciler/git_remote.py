@@ -21,6 +21,10 @@ from reconciler.location import GitUrl, origin_of
 from reconciler.snapshot import Snapshot
 
 _COMMIT: Final = re.compile(r"[0-9a-f]{7,40}")
+# How libgit2 words what it has no code for; whole phrases, since addresses are full of numbers.
+_REFUSALS: Final = ("status code: 401", "status code: 403", "authenticat", "credential")
+_DISTRUSTS: Final = ("certificate", "hostkey", "host key")
+_ABSENCES: Final = ("status code: 404", "not found", "does not exist", "not a git", "no such file")
 _MIRROR: Final = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"]
 
 
@@ -57,7 +61,12 @@ def _fetched(url: GitUrl, login: Login, folder: Path, proxy: str | None) -> tupl
     except _Damaged:
         # A process that was killed or a full disk left half a cache: it is only a cache.
         shutil.rmtree(folder, ignore_errors=True)
+    try:
         return _fetch(open_cache(folder), url, login, proxy)
+    except _Damaged as error:
+        raise SourceError(
+            f"{url.url} sent a commit without its files", hint="Run `git fsck` on the server's repository."
+        ) from error.__cause__
 
 
 class _Damaged(Exception):
@@ -154,16 +163,14 @@ def _translated(url: GitUrl, login: Login) -> Iterator[Callbacks]:
         raise _refused(url, login) from error
     except (pygit2.GitError, KeyError, ValueError, OSError) as error:
         text = str(error).lower()
-        if callbacks.refused or any(words in text for words in ("401", "403", "authenticat", "credential")):
+        if callbacks.refused or any(words in text for words in _REFUSALS):
             raise _refused(url, login) from error
-        if "certificate" in text or "hostkey" in text or "host key" in text:
+        if any(words in text for words in _DISTRUSTS):
             raise SourceError(
                 f"cannot trust the Git server of {url.url}",
                 hint="Add the server's key to ~/.ssh/known_hosts, or its authority to SSL_CERT_FILE.",
             ) from error
-        if any(
-            words in text for words in ("404", "not found", "does not exist", "not a git", "no such file")
-        ):
+        if any(words in text for words in _ABSENCES):
             raise SourceError(
                 f"no Git repository at {url.url}",
                 hint="Check the address; a private one may hide without a token.",

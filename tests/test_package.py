@@ -133,7 +133,7 @@ def test_findings_point_into_the_spec_and_say_what_to_do():
 
 def test_a_zip_that_the_service_would_refuse_says_what_to_do():
     error = oversized(code("main.py"))
-    assert str(error) == "the code zip of `code` has more than 250 MB, the most the service takes"
+    assert str(error) == "the code zip of `code` has more than the 250 MB that the service takes"
     assert ".agentignore" in error.hint
 
 

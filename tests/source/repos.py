@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import socket
+import ssl
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -26,11 +27,18 @@ _ENVIRON = {
 TIME = 1_790_000_000
 
 
-def git(folder: Path, *arguments: str, time: int = TIME) -> str:
+def git(folder: Path, *arguments: str, time: int = TIME, stdin: str = "") -> str:
     """Run git in `folder`; its output without the last line end."""
     environ = {**_ENVIRON, "GIT_AUTHOR_DATE": f"{time} +0000", "GIT_COMMITTER_DATE": f"{time} +0000"}
     done = subprocess.run(
-        ["git", *arguments], cwd=folder, env=environ, check=True, capture_output=True, text=True, timeout=60
+        ["git", *arguments],
+        cwd=folder,
+        env=environ,
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        input=stdin,
     )
     return done.stdout.rstrip("\n")
 
@@ -69,10 +77,12 @@ class Server:
 
 
 @contextmanager
-def git_server(folder: Path, *, password: str = "", redirect: str = "") -> Iterator[Server]:
+def git_server(
+    folder: Path, *, password: str = "", redirect: str = "", certificate: Path | None = None
+) -> Iterator[Server]:
     """Serve the repositories below `folder` as GitHub does; with `password`, only to those who know it.
 
-    With `redirect` every request is sent there instead.
+    With `redirect` every request is sent there instead; with `certificate` (PEM with its key) over TLS.
     """
     server = Server("")
 
@@ -141,9 +151,13 @@ def git_server(folder: Path, *, password: str = "", redirect: str = "") -> Itera
 
     httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     httpd.daemon_threads = True
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        httpd.socket = context.wrap_socket(httpd.socket, server_side=True)
     thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
-    server.url = f"http://127.0.0.1:{httpd.server_address[1]}"
+    server.url = f"{'https' if certificate else 'http'}://127.0.0.1:{httpd.server_address[1]}"
     try:
         yield server
     finally:

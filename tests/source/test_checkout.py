@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 
 import pytest
 
@@ -120,6 +121,47 @@ def test_a_file_replaced_by_a_link_is_a_link(tmp_path):
     (repo / "a.yaml").unlink()
     (repo / "a.yaml").symlink_to("/etc/passwd")
     assert opened(repo).files["a.yaml"].link
+
+
+def test_a_file_in_a_merge_conflict_is_what_lies_on_disk(tmp_path):
+    repo = repository(tmp_path / "repo", {"a.yaml": "base\n"})
+    git(repo, "checkout", "-q", "-b", "side")
+    commit(repo, {"a.yaml": "side\n"})
+    git(repo, "checkout", "-q", "main")
+    commit(repo, {"a.yaml": "main\n"})
+    with pytest.raises(subprocess.CalledProcessError):
+        git(repo, "merge", "-q", "side")
+    snapshot = opened(repo)
+    assert snapshot.read("a.yaml").startswith(b"<<<<<<<")
+    assert snapshot.files["a.yaml"].blob == blob_id(snapshot.read("a.yaml"))
+    assert snapshot.revision.dirty
+
+
+def test_a_staged_deletion_is_one_and_a_file_taken_out_of_the_index_stays(tmp_path):
+    repo = repository(tmp_path / "repo", {"a.yaml": "a", "b.yaml": "b"})
+    git(repo, "rm", "-q", "a.yaml")
+    git(repo, "rm", "-q", "--cached", "b.yaml")
+    assert list(opened(repo).files) == ["b.yaml"]
+
+
+def test_leftovers_of_tools_are_left_out_unless_git_tracks_them(tmp_path):
+    repo = repository(tmp_path / "repo", {"node_modules/kept.yaml": "k"})
+    write(repo, {".venv/lib/x.yaml": "x", "node_modules/new.yaml": "n", "venv": "a file"})
+    assert list(opened(repo).files) == ["node_modules/kept.yaml", "venv"]
+
+
+def test_a_list_without_end_is_refused_unless_it_lies_beside_the_scope(tmp_path):
+    repo = repository(tmp_path / "repo", {"agents/a.yaml": "a"})
+    blob = git(repo, "rev-parse", "HEAD:agents/a.yaml")
+    agents = git(repo, "rev-parse", "HEAD:agents")
+    many = "".join(f"100644 blob {blob}\tf{number}\n" for number in range(100_001))
+    tree = git(repo, "mktree", stdin=many)
+    top = git(repo, "mktree", stdin=f"040000 tree {agents}\tagents\n040000 tree {tree}\tmany\n")
+    head = git(repo, "commit-tree", "-m", "Many", top)
+    assert len(opened(repo / "agents", ref=head).files) == 100_002
+    with pytest.raises(SourceError, match="more than 100,000 files below") as caught:
+        opened(repo, ref=head)
+    assert caught.value.hint == "Name the folder that holds the manifests."
 
 
 def test_line_ends_that_git_changed_on_checkout_do_not_change_the_content(tmp_path):

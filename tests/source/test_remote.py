@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import socket
+import subprocess
 import threading
 import time
 
@@ -241,6 +242,42 @@ def test_a_refused_connection_may_be_tried_again(opened):
     with pytest.raises(SourceUnreachable) as caught:
         opened(f"http://127.0.0.1:{port}/repo")
     assert "the network and the proxy" in caught.value.hint
+
+
+@pytest.fixture(scope="session")
+def self_signed(tmp_path_factory):
+    """A certificate that nobody trusts, with its key, in one PEM file."""
+    folder = tmp_path_factory.mktemp("tls")
+    subprocess.run(
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 "
+        "-keyout key.pem -out cert.pem -subj /CN=localhost".split(),
+        cwd=folder,
+        check=True,
+        capture_output=True,
+    )
+    both = folder / "both.pem"
+    both.write_bytes((folder / "key.pem").read_bytes() + (folder / "cert.pem").read_bytes())
+    return both
+
+
+@pytest.mark.rule("P11")
+def test_a_server_with_a_certificate_of_its_own_gets_no_password(repo, opened, self_signed):
+    with (
+        git_server(repo.parent, certificate=self_signed) as server,
+        pytest.raises(SourceError, match="cannot trust the Git server") as caught,
+    ):
+        opened(f"{server.url}/repo", environ={"RECONCILER_GIT_TOKEN": TOKEN})
+    assert server.requests == 0
+    assert "SSL_CERT_FILE" in caught.value.hint
+    assert not caught.value.retryable
+
+
+def test_a_remote_without_a_default_branch_asks_for_one(repo, opened):
+    git(repo, "symbolic-ref", "HEAD", "refs/heads/nowhere")
+    with pytest.raises(SourceError, match="has no default branch") as caught:
+        opened(f"file://{repo}")
+    assert "?ref=main" in caught.value.hint
+    assert opened(f"file://{repo}?ref=main").files
 
 
 def test_a_proxy_is_used_unless_the_host_is_excepted(repo, opened):

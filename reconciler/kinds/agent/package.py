@@ -49,8 +49,9 @@ def build(code: Code, read: Callable[[str], bytes]) -> bytes:
 
 def oversized(code: Code) -> InvalidInput:
     """The error for a folder whose zip the service would refuse."""
+    most = f"{MAX_ZIP_BYTES // 1024**2} MB"
     return InvalidInput(
-        f"the code zip of `{code.folder}` has more than {MAX_ZIP_BYTES // 1024**2} MB, the most the service takes",
+        f"the code zip of `{code.folder}` has more than the {most} that the service takes",
         hint="List in `.agentignore` what the agent does not need, or deploy it as an image.",
     )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from reconciler.render import blocks, words
@@ -100,20 +100,22 @@ def _longest_ticks(text: str) -> int:
 
 @dataclass
 class _Page:
-    """Text that never grows beyond its limit."""
+    """Text that never grows beyond `most` bytes."""
 
     most: int
-    text: str = ""
+    pieces: list[str] = field(default_factory=list)
+    used: int = 0
     full: bool = False
+
+    @property
+    def text(self) -> str:
+        return "".join(self.pieces)
 
     def add(self, text: str) -> None:
         """Add a short piece, or end the page when there is no room for it and for saying so."""
-        if self.full:
-            return
-        if self._room() < _size(text):
-            self.full = True
-            text = _CUT
-        self.text += text
+        if not self.full:
+            self.full = self._room() < _size(text)
+            self._put(_CUT if self.full else text)
 
     def part(self, part: Part) -> None:
         """Add a part: its lines in a fence, folded when they are many, as many of them as fit."""
@@ -122,19 +124,20 @@ class _Page:
         lines = [_line(line) for line in part.lines]
         ticks = "`" * max(3, _longest_ticks("\n".join(lines)) + 1)
         before, after = _frame(part, len(lines), ticks)
-        room = self._room() - _size(before) - _size(after)
-        kept = list(_fitting(lines, room))
-        if not kept:
-            self.full = True
-            self.text += _CUT
-            return
-        self.text += before + "".join(f"{line}\n" for line in kept) + after
+        kept = list(_fitting(lines, self._room() - _size(before) - _size(after)))
+        if kept:
+            self._put(before + "".join(f"{line}\n" for line in kept) + after)
         if len(kept) < len(lines):
             self.full = True
-            self.text += f"**Cut here:** {len(lines) - len(kept)} more lines of this part. {_WHOLE}\n"
+            rest = f"**Cut here:** {len(lines) - len(kept)} more lines of this part. {_WHOLE}\n"
+            self._put(rest if kept else _CUT)
+
+    def _put(self, text: str) -> None:
+        self.pieces.append(text)
+        self.used += _size(text)
 
     def _room(self) -> int:
-        return self.most - _size(self.text) - _RESERVE
+        return self.most - self.used - _RESERVE
 
 
 _WHOLE: Final = "The whole report is what `--output json=FILE` writes."

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from reconciler.render import blocks, words
 from reconciler.render.values import Line
 from reconciler.render.words import plural
-from reconciler.report import ChangeReport, ProjectReport
+from reconciler.report import ChangeReport, ExitCode, ProjectReport
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ def parts(command: str, project: ProjectReport, width: int) -> list[Part]:
         *_planned(command, project, width),
         Part("What was done", blocks.outcome_lines(project.outcomes)),
         Part("Not ready", blocks.condition_lines(project)),
+        *_before_refusals(command, project),
         *_verdicts(command, project),
         Part("", blocks.failed_lines(project.failed) if project.failed else [], urgent=True),
     ]
@@ -64,6 +65,14 @@ def _planned(command: str, project: ProjectReport, width: int) -> Iterator[Part]
         yield Part("Left as they are", blocks.left_lines(left))
     if others:
         yield Part("", [blocks.unmanaged_line(others)])
+
+
+def _before_refusals(command: str, project: ProjectReport) -> Iterator[Part]:
+    """What holds for the Project as a whole; a refused plan still says what it would do."""
+    if project.observe:
+        yield Part("", [Line("Mode observe: apply writes nothing in this Project.", style="dim", hang=0)])
+    if command == "plan" and project.exit_code is ExitCode.REFUSED:
+        yield Part("", [Line(words.planned_line(project.summary), style="bold")])
 
 
 def _left(change: ChangeReport) -> bool:

@@ -211,12 +211,12 @@ def _refused(report: RunReport, summary: Mapping[str, int]) -> str:
     if report.command == "validate":
         return f"Refused{by}."
     count = summary.get("refused", 0)
-    what = f"{plural(count, 'change')} refused" if count else "refused"
+    what = f"Refused: {plural(count, 'change')}{by}" if count else f"Refused{by}"
     rest = sum(summary.get(word, 0) for word in ("add", "change", "destroy", "adopt"))
     if report.command == "apply":
-        return f"Refused: {what}{by}; nothing was written."
+        return f"{what}; nothing was written."
     left = f"; {plural(rest, 'other change')} can be applied" if rest else ""
-    return f"Refused: {what}{by}{left}."
+    return f"{what}{left}."
 
 
 def _done(summary: Mapping[str, int]) -> str:
@@ -241,8 +241,8 @@ def _applied(report: RunReport, summary: Mapping[str, int]) -> str:
     if observed:
         return f"Nothing applied: the mode is observe. {plural(observed, 'change')} would be made."
     if summary.get("drifted"):
-        held = plural(summary["drifted"], "resource is", "resources are")
-        return f"No changes. {held} held as somebody outside of Git left it."
+        held = plural(summary["drifted"], "resource stays as it was", "resources stay as they were")
+        return f"No changes. {held} changed outside of Git."
     return "No changes. Live agents match the manifests."
 
 

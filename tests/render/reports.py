@@ -227,6 +227,14 @@ SECRET = verdict(
     hint="Use a connection of the project instead.",
     place="agents/support-triage.yaml:14:7",
 )
+PREVIEW = verdict(
+    "info",
+    "preview-feature",
+    "voice",
+    message="Agent/voice uses a preview of the service",
+    hint="Nothing to do.",
+    place="agents/voice.yaml:9:5",
+)
 LIMIT = verdict(
     "refuse",
     "delete-limit",
@@ -282,7 +290,7 @@ PLANNED = run(
             *(ADOPT, KEPT, EDITED, HELD, UNDONE, CREATE, DISABLED, GONE, DELETE, MOVE, UPDATE, DEFERRED),
             *UNMANAGED,
         ),
-        verdicts=(SECRET,),
+        verdicts=(PREVIEW, SECRET),
         conditions=(STARTING, NOT_READY),
         notes=(NOTE,),
     ),

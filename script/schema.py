@@ -130,7 +130,9 @@ class Walk:
         keys = [name for name, field in fields_of(model).items() if field._is_discriminator]
         # A branch that is a choice again has its parent's key too, as a constant.
         key = next(name for name in keys if hints[name] is str)
-        branches = {(value,): self.model(children[value]) for value in sorted(children)}
+        branches: dict[tuple[str, ...], Schema] = {
+            (value,): self.model(children[value]) for value in sorted(children)
+        }
         return {"description": f"{spoken(model.__name__)}, chosen by `{key}`", **chosen(key, branches)}
 
     def leaf(self, model: type) -> Schema:
@@ -156,14 +158,14 @@ class Walk:
 
     def property(self, name: str, hint: Any, field: Any, *, needed: bool) -> Schema:
         """The schema of one field with a line for editors."""
-        schema = self.type(hint)
+        schema = self.annotation(hint)
         remarks = [word for word in [kind_of(schema), "required" if needed else ""] if word]
-        if model_base._is_readonly(field):
+        if field._visibility == ["read"]:
             schema["readOnly"] = True
             remarks.append("set by the service, leave it out")
         return {"description": ": ".join(filter(None, [spoken(name), ", ".join(remarks)])), **schema}
 
-    def type(self, hint: Any) -> Schema:
+    def annotation(self, hint: Any) -> Schema:
         """The schema of an annotation, `None` left out."""
         if hint is Any:
             return {}
@@ -173,9 +175,9 @@ class Walk:
         if origin is typing.Literal:
             return listed([item.value if isinstance(item, enum.Enum) else item for item in arguments])
         if origin is list:
-            return {"type": "array", "items": self.type(arguments[0])}
+            return {"type": "array", "items": self.annotation(arguments[0])}
         if origin is dict:
-            values = self.type(arguments[1])
+            values = self.annotation(arguments[1])
             return {"type": "object", **({"additionalProperties": values} if values else {})}
         if origin is typing.Union:
             return self.union([item for item in arguments if item is not types.NoneType])
@@ -194,7 +196,7 @@ class Walk:
     def union(self, members: list[Any]) -> Schema:
         """One schema for several annotations, told apart by JSON type and then by a key of constants."""
         if len(members) == 1:
-            return self.type(members[0])
+            return self.annotation(members[0])
         name = ALIASES.get(tuple(members))
         if name is None:
             return self.members(members)
@@ -209,7 +211,7 @@ class Walk:
         by_type: dict[str, list[Schema]] = {}
         for item in members:
             if not (named and item is str):
-                schema = self.type(item)
+                schema = self.annotation(item)
                 by_type.setdefault(self.resolved(schema)["type"], []).append(schema)
         merged = {name: self.merged(schemas) for name, schemas in by_type.items()}
         if len(merged) == 1:

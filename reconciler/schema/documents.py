@@ -55,5 +55,9 @@ def node_at(schema: JsonObject, path: Iterable[str | int]) -> Json:
 
 
 def branches(schema: JsonObject, node: JsonObject) -> tuple[JsonObject, ...]:
-    """The branches of a choice, or () for a node that is none."""
-    return tuple(resolved(schema, option["then"]) for option in node.get("allOf", ()))
+    """The closed mappings that a choice is between, through choices inside it; () for a node that is none."""
+    found: list[JsonObject] = []
+    for option in node.get("allOf", ()):
+        inner = resolved(schema, option["then"])
+        found += branches(schema, inner) or (inner,)
+    return tuple(found)

@@ -122,7 +122,7 @@ class _Reader:
         branch = _branch(node)
         message = f"unknown key `{_cut(key)}`" + (f" of {branch}" if branch else "")
         otherwise = f"Known are {listed(every)}." if every else "Nothing can be set here."
-        hint = did_you_mean(key, known or every, otherwise)
+        hint = did_you_mean(key, known or every, self.or_newer(otherwise))
         return Finding(path, message, hint=hint, on_key=True, note=not self.strict)
 
     def missing(self, path: Path, error: ValidationError, explained: set[str]) -> Iterator[Finding]:
@@ -133,7 +133,7 @@ class _Reader:
             if key not in explained:
                 branch = _branch(node)
                 needs = f", {branch} needs it" if branch else ""
-                yield Finding(path, f"`{key}` is missing{needs}")
+                yield Finding(path, f"`{key}` is missing{needs}", hint=_constant(key, node))
             return
         given = self.at(path)
         every = {known for option in options for known in option["properties"]}
@@ -154,9 +154,19 @@ class _Reader:
             if path == ("kind",) and value in UNSUPPORTED:
                 yield UNSUPPORTED[value]
                 return
-            hint = did_you_mean(str(value), names, f"Known are {listed(names)}.")
-            message = f"unknown `{key}` {_shown(value)}"
-            yield Finding(path, message, hint=hint, note=not self.strict and path != ("kind",))
+            message, otherwise = f"unknown `{key}` {_shown(value)}", f"Known are {listed(names)}."
+            if path == ("kind",):
+                # What an agent is decides how it is released: never a guess.
+                yield Finding(path, message, hint=did_you_mean(str(value), names, otherwise))
+            else:
+                # Numbers are not misspelt.
+                near = names if isinstance(value, str) else ()
+                hint = did_you_mean(str(value), near, self.or_newer(otherwise))
+                yield Finding(path, message, hint=hint, note=not self.strict)
+
+    def or_newer(self, hint: str) -> str:
+        """The hint, and the way for a preview that is newer than our schemas."""
+        return f"{hint} A newer preview passes with `schema: warn`." if self.strict else hint
 
     def node(self, error: ValidationError) -> Any:
         """The schema node whose keyword failed."""
@@ -178,13 +188,19 @@ def _branch(node: JsonObject) -> str:
     return ""
 
 
+def _constant(key: str, node: JsonObject) -> str:
+    """The one value that a missing key can have."""
+    names = node["properties"][key].get("enum", ())
+    return f"Write `{key}: {names[0]}`." if len(names) == 1 else ""
+
+
 def _likely(key: str, given: JsonObject, node: JsonObject, options: tuple[JsonObject, ...]) -> str:
     """The branch that has every key that was given, if it is the only one; else all names."""
     fitting = [option for option in options if given and given.keys() <= option["properties"].keys()]
     exact = [option for option in fitting if set(option.get("required", ())) - {key} <= given.keys()]
-    names = [name for option in exact or fitting for name in option["properties"][key]["enum"]]
+    names = {name for option in exact or fitting for name in option["properties"][key]["enum"]}
     if len(names) == 1:
-        return f"Did you mean `{key}: {names[0]}`?"
+        return f"Did you mean `{key}: {names.pop()}`?"
     return f"Known are {listed(node['properties'][key]['enum'])}."
 
 

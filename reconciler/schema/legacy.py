@@ -32,7 +32,7 @@ UNSUPPORTED: Final = {
 READ_ONLY: Final = (("code_configuration", "content_hash"), ("tools", "*", "openapi", "functions"))
 READ_ONLY_ENDPOINT: Final = (
     ("protocol_configuration", "activity", "access_boundaries"),
-    ("authorization_schemes", "*", "publish_approval_status"),
+    ("publish_approval_status",),
 )
 _PROTOCOLS: Final = {"activity_protocol": "activity"}
 

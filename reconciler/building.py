@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from posixpath import basename, dirname
 from typing import Final
@@ -11,17 +9,16 @@ from typing import Final
 from pydantic import ValidationError
 
 from reconciler import model_findings
-from reconciler.errors import Finding, Place, Problem, SourceError
+from reconciler.errors import Place, Problem, SourceError
 from reconciler.globs import joined
 from reconciler.kinds.kind import Registry
 from reconciler.manifest import Manifest, Snapshot
 from reconciler.project import Project
 from reconciler.resource import Code, Desired, Key
 from reconciler.suggest import did_you_mean
-from reconciler.values import LEAST_MASKED_CHARS, Filled, fill
+from reconciler.values import LEAST_MASKED_CHARS, fill, told
 from reconciler.yaml_nodes import MAX_BYTES
 
-_QUOTED: Final = re.compile(r"`[^`]*`")
 _LEAVES: Final = "Paths are relative to the manifest and stay inside the repository."
 
 
@@ -61,7 +58,7 @@ def build(manifest: Manifest, building: Building) -> Built:
     else:
         desired, wishes = kind.desire(key, checked, beside)
         found += wishes
-    shown = [manifest.problem(finding, "spec") for finding in _told(found, filled)]
+    shown = [manifest.problem(finding, "spec") for finding in told(found, filled)]
     problems = tuple(_unmasked(problem, project) for problem in shown if not problem.note)
     notes = tuple(_unmasked(problem, project) for problem in shown if problem.note)
     if problems or desired is None:
@@ -70,29 +67,6 @@ def build(manifest: Manifest, building: Building) -> Built:
     masked = tuple(sorted(value for value in secret if len(value) >= LEAST_MASKED_CHARS))
     whole = replace(desired, place=manifest.place, labels=manifest.labels, masked=masked)
     return Built(key, whole, (), notes)
-
-
-def _told(found: Iterable[Finding], filled: Filled) -> Iterator[Finding]:
-    """Each finding once; none about a value that could not be filled in, and no secret in any."""
-    unfilled = [_without_word(finding.path) for finding in filled.findings]
-    for finding in dict.fromkeys(found):
-        follows = finding not in filled.findings and any(
-            finding.path[: len(path)] == path for path in unfilled
-        )
-        if follows:
-            continue
-        if finding.path in filled.secret_paths:
-            yield replace(finding, message=_QUOTED.sub("`***`", finding.message))
-        else:
-            yield finding
-
-
-def _without_word(path: tuple[str | int, ...]) -> tuple[str | int, ...]:
-    """The path of the value that `$value` and its like stand for."""
-    for index, part in enumerate(path):
-        if isinstance(part, str) and part.startswith("$"):
-            return path[:index]
-    return path
 
 
 def _unmasked(problem: Problem, project: Project) -> Problem:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from reconciler.building import Building, Built, build
 from reconciler.errors import Problem
@@ -190,6 +190,9 @@ def _patched(
             result[at], finding = patched(result[at], patch)
             if finding is not None:
                 problems.append(project.manifest.problem(finding, "spec", "patches", index))
+            else:
+                place = project.manifest.at(("spec", "patches", index))
+                result[at] = replace(result[at], patched_at=(*result[at].patched_at, place))
         if not hits:
             place = project.manifest.at(("spec", "patches", index))
             message = "the patch matches no manifest"

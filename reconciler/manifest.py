@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping, MutableMapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from posixpath import dirname
 from typing import Any, Final, Protocol
 
@@ -52,13 +52,17 @@ class Snapshot(Protocol):
 
 @dataclass(frozen=True)
 class Manifest:
-    """One document of ours: an envelope whose kind and name can be told, and its file."""
+    """One document of ours: an envelope whose kind and name can be told, and its file.
+
+    `patched_at` are the patches of a Project that changed it: what is wrong may be written there.
+    """
 
     file: str
     document: Document
     kind: str
     name: str
     labels: Mapping[str, str] = field(default_factory=dict)
+    patched_at: tuple[Place, ...] = ()
 
     @property
     def value(self) -> JsonObject:
@@ -83,7 +87,11 @@ class Manifest:
 
     def problem(self, finding: Finding, *prefix: str | int) -> Problem:
         """A finding below `prefix`, with its place."""
-        return problem(self.file, self.document, finding, prefix)
+        found = problem(self.file, self.document, finding, prefix)
+        if not self.patched_at:
+            return found
+        patches = " and ".join(str(place) for place in self.patched_at)
+        return replace(found, hint=f"{found.hint} The patch in {patches} changed this manifest.".strip())
 
     def code_folder(self) -> str | None:
         """The folder that `spec.code.path` names, from the root; None without one."""
@@ -103,15 +111,19 @@ def problem(file: str, document: Document, finding: Finding, prefix: tuple[str |
 
 @dataclass(frozen=True)
 class Content:
-    """What one file holds: manifests of ours, and every problem.
+    """What one file holds, with every problem by what it is about.
 
-    `strange` are problems of documents that are not ours at all, such as a CI pipeline's.
+    `broken` are documents of ours with a wrong envelope, whose kind and name can be told all the same.
+    `faults` are problems of the text, `problems` those of envelopes, `project_problems` of the envelopes
+    of Projects, and `strange` those of documents that are not ours at all, such as a CI pipeline's.
     """
 
     manifests: tuple[Manifest, ...] = ()
-    problems: tuple[Problem, ...] = ()
-    strange: tuple[Problem, ...] = ()
     broken: tuple[Manifest, ...] = ()
+    faults: tuple[Problem, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    project_problems: tuple[Problem, ...] = ()
+    strange: tuple[Problem, ...] = ()
 
 
 class Library:
@@ -138,13 +150,19 @@ class Library:
             try:
                 found = self._content(path)
             except SourceError as error:
-                found = Content(problems=(Problem(Place(path), "", str(error), error.hint),))
+                found = Content(faults=(Problem(Place(path), "", str(error), error.hint),))
             self._contents[path] = found
             self._bytes.pop(path, None)
         return found
 
     def mentions(self, path: str, pattern: re.Pattern[bytes]) -> bool:
-        """Whether the text of a file matches, without parsing it; False when it cannot be read."""
+        """Whether the text of a file matches, without parsing it; False when it cannot be read.
+
+        A file that the cache knows is not read again: any document of ours then counts as a match.
+        """
+        known = self._cache.get(self.snapshot.files[path].blob) if self._cache else None
+        if known is not None and not known.faults:
+            return any(is_ours(document.value) for document in known.documents)
         try:
             return pattern.search(self.bytes(path)) is not None
         except SourceError:
@@ -158,10 +176,11 @@ class Library:
 
     def _content(self, path: str) -> Content:
         parsed = self._parsed(path)
-        problems = [
+        faults = tuple(
             Problem(Place(path, fault.line, fault.column), "", fault.message, fault.hint)
             for fault in parsed.faults
-        ]
+        )
+        problems: dict[bool, list[Problem]] = {True: [], False: []}
         manifests: list[Manifest] = []
         broken: list[Manifest] = []
         strange: list[Problem] = []
@@ -170,11 +189,19 @@ class Library:
                 strange.append(_strange(path, document))
                 continue
             found = tuple(envelope_findings(document.value, self._kinds))
-            problems += [problem(path, document, finding) for finding in found]
+            about_project = document.value.get("kind") == PROJECT
+            problems[about_project] += [problem(path, document, finding) for finding in found]
             manifest = _manifest(path, document, self._kinds)
             if manifest is not None:
                 (broken if found else manifests).append(manifest)
-        return Content(tuple(manifests), tuple(problems), tuple(strange), tuple(broken))
+        return Content(
+            tuple(manifests),
+            tuple(broken),
+            faults,
+            tuple(problems[False]),
+            tuple(problems[True]),
+            tuple(strange),
+        )
 
     def _parsed(self, path: str) -> Parsed:
         if self._cache is None:

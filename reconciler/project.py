@@ -16,7 +16,7 @@ from reconciler.manifest import Manifest
 from reconciler.project_spec import MOST_OWNER_CHARS, ProjectSpec, SyncSpec
 from reconciler.resource import JsonObject
 from reconciler.suggest import listed
-from reconciler.values import Values, fill
+from reconciler.values import Values, fill, told
 
 # Parts of the spec that are used as written: what `$value` in them means is decided elsewhere, or nothing.
 _LITERAL: Final = frozenset({"values", "values_from_env", "patches"})
@@ -122,21 +122,18 @@ def read_project(manifest: Manifest, environ: Mapping[str, str], origin: str) ->
     literal = {key: value for key, value in raw.items() if key in _LITERAL}
     filled = fill({key: value for key, value in raw.items() if key not in _LITERAL}, values, _no_files)
     found = list(filled.findings)
-    broken = {finding.path[0] for finding in found}
     spec = None
     try:
         spec = ProjectSpec.model_validate({**filled.value, **literal})
     except ValidationError as error:
-        # What could not be filled in was reported once; its absence is not a second problem.
-        checked = model_findings.findings(error, ProjectSpec)
-        found += [finding for finding in checked if not (finding.path and finding.path[0] in broken)]
+        found += model_findings.findings(error, ProjectSpec)
     if spec is not None:
         # Values of the Project's own address are shown by design, and must not blank out its reports.
         public = Values(values.known, values.missing, values.secret - filled.used)
         project = Project(manifest, spec, public)
         found += _owner_findings(project, origin)
         found += _glob_findings(project)
-    problems = tuple(manifest.problem(finding, "spec") for finding in found)
+    problems = tuple(manifest.problem(finding, "spec") for finding in told(found, filled))
     if spec is None:
         return Project(manifest, _least(raw), values, problems, readable=False)
     return Project(manifest, spec, public, problems)

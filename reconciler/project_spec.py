@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, StrictBool, StrictInt, StrictStr, model_validator
+from pydantic import BeforeValidator, Field, StrictBool, StrictInt, StrictStr, WithJsonSchema, model_validator
 
 from reconciler.globs import compiled
 from reconciler.strict_model import Strict
@@ -109,6 +109,14 @@ Endpoint = Annotated[StrictStr, BeforeValidator(_endpoint)]
 Owner = Annotated[StrictStr, BeforeValidator(_owner)]
 Glob = Annotated[StrictStr, BeforeValidator(_glob)]
 Labels = dict[str, StrictStr]
+_TEXTS: Final = {"type": "string"}
+FromEnv = Annotated[
+    dict[str, StrictStr],
+    BeforeValidator(_from_env),
+    WithJsonSchema(
+        {"anyOf": [{"type": "array", "items": _TEXTS}, {"type": "object", "additionalProperties": _TEXTS}]}
+    ),
+]
 
 
 class TargetSpec(Strict):

@@ -14,7 +14,10 @@ from reconciler.project import Project, duplicates, names_of, read_project
 from reconciler.suggest import did_you_mean
 
 # Cheap enough for every YAML file of a repository; what it finds is parsed.
-_MAYBE_PROJECT: Final = re.compile(rb"""(?m)^[\s{,"']*kind["']?\s*:\s*["']?Project\b""")
+_MAYBE_PROJECT: Final = re.compile(rb"""(?m)(?:^|[\s{,"'])kind["']?\s*:\s*["']?Project\b""")
+# In a text that cannot be parsed, this much makes it a Project's.
+_SURELY_PROJECT: Final = re.compile(rb"""(?m)^kind\s*:\s*["']?Project\b""")
+_MAYBE_OURS: Final = re.compile(rb"reconciler/v")
 _SUFFIXES: Final = (".yaml", ".yml")
 
 
@@ -51,31 +54,31 @@ class Repository:
     def _projects(self, environ: Mapping[str, str], wanted: Sequence[str]) -> Iterator[Project]:
         """Every Project that can be read at all; broken ones count only where they may be wanted."""
         problems: list[Problem] = []
-        snapshot = self._library.snapshot
-        for path in sorted(snapshot.files):
-            if not path.endswith(_SUFFIXES) or _hidden(path, snapshot.scope):
-                continue
-            if not self._library.mentions(path, _MAYBE_PROJECT):
-                continue
-            content = self._library.content(path)
+        library, snapshot = self._library, self._library.snapshot
+        for path in self._candidates(_MAYBE_PROJECT):
+            surely = library.mentions(path, _SURELY_PROJECT)
+            content = library.content(path)
             projects = [manifest for manifest in content.manifests if manifest.kind == PROJECT]
-            names = [manifest.name for manifest in content.broken if manifest.kind == PROJECT]
-            relevant = not wanted or not names or set(names) & set(wanted)
-            if self._in_scope(path) and (names or not projects) and relevant:
-                problems += content.problems
+            names = {m.name for m in (*projects, *content.broken) if m.kind == PROJECT}
+            relevant = not wanted or not names or bool(names & set(wanted))
+            if relevant and self._in_scope(path) and (names or surely):
+                problems += [*content.faults, *content.project_problems]
             for manifest in projects:
                 yield read_project(manifest, environ, snapshot.origin)
         if problems:
             raise broken_projects(problems)
 
-    def _chosen(self, wanted: Sequence[str]) -> tuple[Project, ...]:
+    def _candidates(self, pattern: re.Pattern[bytes]) -> Iterator[str]:
+        """YAML files of the whole source whose text matches, hidden ones left out."""
         snapshot = self._library.snapshot
+        for path in sorted(snapshot.files):
+            visible = path.endswith(_SUFFIXES) and not _hidden(path, snapshot.scope)
+            if visible and self._library.mentions(path, pattern):
+                yield path
+
+    def _chosen(self, wanted: Sequence[str]) -> tuple[Project, ...]:
         if not self.here:
-            where = f"{snapshot.root} below {snapshot.scope}" if snapshot.scope else snapshot.root
-            raise InvalidInput(
-                f"no Project in {where}",
-                hint="A Project names the endpoint: add a file with `kind: Project`; `reconciler init` does.",
-            )
+            raise self._no_project()
         known = {project.name: project for project in self.here}
         for name in wanted:
             if name not in known:
@@ -85,6 +88,17 @@ class Repository:
         if problems:
             raise broken_projects(problems)
         return tuple(sorted(chosen, key=lambda project: project.name))
+
+    def _no_project(self) -> InvalidInput:
+        """A misspelt kind or version is the likeliest reason, so what is wrong with ours is told."""
+        snapshot = self._library.snapshot
+        where = f"{snapshot.root} below {snapshot.scope}" if snapshot.scope else snapshot.root
+        contents = [self._library.content(p) for p in self._candidates(_MAYBE_OURS) if self._in_scope(p)]
+        return InvalidInput(
+            f"no Project in {where}",
+            [found for content in contents for found in (*content.faults, *content.problems)],
+            hint="A Project names the endpoint: add a file with `kind: Project`; `reconciler init` does.",
+        )
 
     def _unknown(self, name: str) -> str:
         elsewhere = [project for project in self.others if project.name == name]
@@ -104,7 +118,7 @@ class Repository:
                 continue
             manifests += [m for m in content.manifests if m.kind != PROJECT and project.selects(m)]
             broken += [m for m in content.broken if m.kind != PROJECT]
-            problems += content.problems
+            problems += [*content.faults, *content.problems]
             # Beside code that lies with its manifest there are files of the code's own.
             if not _below_any(path, self._inside_folders):
                 problems += content.strange

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from reconciler.errors import Finding
@@ -33,6 +33,8 @@ _PARTS: Final = re.compile(r"\$\$\{|\$\{\{.*?\}\}|\$\{([A-Za-z_][A-Za-z0-9_]*)\}
 _REF: Final = re.compile(r"[A-Z][A-Za-z]*/[^/]+")
 # Shorter ones would mask half of every text.
 LEAST_MASKED_CHARS: Final = 4
+
+_QUOTED: Final = re.compile(r"`[^`]*`")
 
 Path = tuple[str | int, ...]
 # Reads a text file beside the manifest: its text, or a finding's message and hint.
@@ -79,6 +81,27 @@ def fill(value: Json, values: Values, read: ReadText) -> Filled:
     result = filling.walk(value, ())
     used = frozenset(filling.used)
     return Filled(result, tuple(filling.findings), used, frozenset(filling.secret_paths))
+
+
+def told(found: Iterable[Finding], filled: Filled) -> Iterator[Finding]:
+    """The findings about a filled value: each once, none that follows from a gap, no secret in any."""
+    gaps = [_before_word(finding.path) for finding in filled.findings]
+    for finding in dict.fromkeys(found):
+        follows = any(finding.path[: len(path)] == path for path in gaps)
+        if follows and finding not in filled.findings:
+            continue
+        if finding.path in filled.secret_paths:
+            yield replace(finding, message=_QUOTED.sub("`***`", finding.message))
+        else:
+            yield finding
+
+
+def _before_word(path: Path) -> Path:
+    """The path of the value that `$value` and its like stand for."""
+    for index, part in enumerate(path):
+        if isinstance(part, str) and part.startswith("$"):
+            return path[:index]
+    return path
 
 
 class _Filling:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator, Field, StrictBool, StrictInt, StrictStr
+from pydantic import BeforeValidator, Field, StrictBool, StrictInt, StrictStr, WithJsonSchema
 
 from reconciler.mark import MARK_KEY
 from reconciler.pointers import parts
@@ -49,7 +49,9 @@ def _pointer(value: Any) -> Any:
 _EXAMPLE: Final = "For example `/definition/temperature` or `/definition/tools/*/server_url`."
 
 Metadata = Annotated[dict[str, StrictStr], BeforeValidator(_metadata)]
-VersionNumber = Annotated[StrictStr, BeforeValidator(_version)]
+VersionNumber = Annotated[
+    StrictStr, BeforeValidator(_version), WithJsonSchema({"type": ["string", "integer"], "minimum": 1})
+]
 Pointer = Annotated[StrictStr, BeforeValidator(_pointer)]
 Check = Literal["strict", "warn"]
 
@@ -93,3 +95,20 @@ class AgentSpec(Strict):
     release: ReleaseSpec = ReleaseSpec()
     lifecycle: LifecycleSpec = LifecycleSpec()
     checks: Check = Field(default="strict", alias="schema")
+
+    @classmethod
+    def model_json_schema(cls, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """The JSON Schema of the spec, with the service's own of definition, endpoint and card inside."""
+        from reconciler import schema
+
+        result = super().model_json_schema(*args, **kwargs)
+        for part, embedded in (
+            ("definition", schema.definition_schema()),
+            ("endpoint", schema.endpoint_schema()),
+            ("card", schema.card_schema()),
+        ):
+            result["$defs"] |= embedded["$defs"]
+            ref = {"$ref": embedded["$ref"]}
+            nullable = part != "definition"
+            result["properties"][part] = {"anyOf": [ref, {"type": "null"}]} if nullable else ref
+        return result

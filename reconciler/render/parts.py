@@ -28,7 +28,6 @@ def parts(command: str, project: ProjectReport, width: int) -> list[Part]:
         *_planned(command, project, width),
         Part("What was done", blocks.outcome_lines(project.outcomes)),
         Part("Not ready", blocks.condition_lines(project)),
-        *_before_refusals(command, project),
         *_verdicts(command, project),
         Part("", blocks.failed_lines(project.failed) if project.failed else [], urgent=True),
     ]
@@ -67,14 +66,6 @@ def _planned(command: str, project: ProjectReport, width: int) -> Iterator[Part]
         yield Part("", [blocks.unmanaged_line(others)])
 
 
-def _before_refusals(command: str, project: ProjectReport) -> Iterator[Part]:
-    """What holds for the Project as a whole; a refused plan still says what it would do."""
-    if project.observe:
-        yield Part("", [Line("Mode observe: apply writes nothing in this Project.", style="dim", hang=0)])
-    if command == "plan" and project.exit_code is ExitCode.REFUSED:
-        yield Part("", [Line(words.planned_line(project.summary), style="bold")])
-
-
 def _left(change: ChangeReport) -> bool:
     return not words.acts(change) and not change.drift and not words.is_unmanaged(change)
 
@@ -83,6 +74,11 @@ def _verdicts(command: str, project: ProjectReport) -> Iterator[Part]:
     """Warnings first, refusals last; `drift` answers one question only."""
     if command == "drift":
         return
+    if project.observe:
+        yield Part("", [Line("Mode observe: apply writes nothing in this Project.", style="dim", hang=0)])
     for severity, title in (("info", "Good to know"), ("warn", "Warnings"), ("refuse", "Refused")):
         found = [verdict for verdict in project.verdicts if verdict.severity == severity]
+        if severity == "refuse" and command == "plan" and project.exit_code is ExitCode.REFUSED:
+            # What is refused may be one of a hundred changes: say what the plan is all the same.
+            yield Part("", [Line(words.planned_line(project.summary), style="bold")])
         yield Part(title, blocks.verdict_lines(found), urgent=severity == "refuse")

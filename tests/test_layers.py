@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
+import tomllib
 from collections.abc import Iterator
+from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 from statistics import median
 from typing import Final
@@ -114,3 +117,37 @@ def test_exceptions_are_still_needed() -> None:
     named = {exception.partition(":")[0] for exception in LONG}
 
     assert named <= {relative(module) for module in modules()}
+
+
+def test_every_import_is_a_declared_dependency() -> None:
+    """What only a development tool brings along would be missing for whoever installs the package."""
+    project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    declared = {distribution(line) for line in project["dependencies"]}
+    brought = {
+        distribution(line) for name in declared for line in requires(name) or () if "extra" not in line
+    }
+    providers = packages_distributions()
+    missing: dict[str, str] = {}
+    for module in modules():
+        for name in imports(ast.parse(module.read_text(encoding="utf-8"))):
+            known = {distribution(provider) for provider in providers.get(name, [name])}
+            if name not in {*sys.stdlib_module_names, PACKAGE.name, "azure"} and not known & (
+                declared | brought
+            ):
+                missing[name] = relative(module)
+
+    assert not missing, f"add these to `dependencies` of pyproject.toml: {missing}"
+
+
+def imports(tree: ast.AST) -> Iterator[str]:
+    """The first part of every imported module's name."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module.partition(".")[0]
+
+
+def distribution(requirement: str) -> str:
+    """The normalised name of what a requirement asks for."""
+    return re.split(r"[^A-Za-z0-9._-]", requirement)[0].lower().replace("_", "-")

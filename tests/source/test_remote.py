@@ -248,9 +248,10 @@ def test_a_refused_connection_may_be_tried_again(opened):
 def self_signed(tmp_path_factory):
     """A certificate that nobody trusts, with its key, in one PEM file."""
     folder = tmp_path_factory.mktemp("tls")
+    subject = ["-subj", "/CN=localhost", "-days", "2", "-keyout", "key.pem", "-out", "cert.pem"]
+    curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     subprocess.run(
-        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 "
-        "-keyout key.pem -out cert.pem -subj /CN=localhost".split(),
+        ["openssl", "req", "-x509", *curve, *subject],
         cwd=folder,
         check=True,
         capture_output=True,

@@ -49,9 +49,7 @@ def _storable(value: Json) -> Json:
             return [_storable(item) for item in value]
         case float() if value != value or value in (float("inf"), float("-inf")):
             return None
-        case None | bool() | int() | float():
-            return value
-    return _storable(str(value))
+    return value
 
 
 def json_value(report: RunReport) -> dict[str, Any]:

@@ -1,4 +1,5 @@
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -283,6 +284,37 @@ def test_plain_text_holds_no_escape_and_colour_changes_nothing_else():
 def test_our_own_words_are_ascii_but_for_arrows_and_dots():
     for report in REPORTS.values():
         assert set(render(report, "text")) - {"→", "…"} <= {chr(code) for code in range(32, 127)} | {"\n"}
+
+
+@pytest.mark.parametrize(
+    ("revision", "first"),
+    [
+        ("4f2a9c1d3e5b7a9c", "Commit 4f2a9c1d3e5b"),
+        ("4f2a9c1d3e5b7a9c+dirty", "Commit 4f2a9c1d3e5b with uncommitted changes"),
+        ("", "No changes. Live agents match the manifests."),
+    ],
+)
+def test_the_first_line_names_the_commit_if_there_is_one(revision, first):
+    assert render(replace(reports.IN_SYNC, revision=revision), "text").splitlines()[0] == first
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "word"),
+    [
+        ("plan", ExitCode.DONE, "in sync"),
+        ("apply", ExitCode.DONE, "applied"),
+        ("validate", ExitCode.DONE, "valid"),
+        ("plan", ExitCode.PENDING, "changes"),
+        ("drift", ExitCode.PENDING, "drift"),
+        ("plan", ExitCode.REFUSED, "refused"),
+        ("apply", ExitCode.PARTLY, "in part"),
+        ("apply", ExitCode.ERROR, "error"),
+    ],
+)
+def test_a_row_says_how_its_project_fared(command, code, word):
+    report = run(command, project(code, name="a"), project(ExitCode.DONE, name="b"))
+    row = next(line for line in render(report, "text").splitlines() if line.startswith("a  "))
+    assert row.endswith(f"  {word}")
 
 
 def test_a_drift_without_time_or_version_reads_as_a_sentence():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from reconciler.render import words
+from reconciler.render.closing import closing
 from reconciler.render.issues import Issue, capped, issues
 from reconciler.report import ExitCode, RunReport
 
@@ -24,7 +25,7 @@ def azure_devops(report: RunReport) -> str:
             text = f"{words.plural(dropped, f'more {level}')}, see --format json"
             lines.append(_command("task.logissue", {"type": level}, text))
     result = _RESULTS.get(report.exit_code, "Failed")
-    lines.append(_command("task.complete", {"result": result}, words.closing(report)))
+    lines.append(_command("task.complete", {"result": result}, closing(report)))
     return "".join(f"{line}\n" for line in lines)
 
 

@@ -194,8 +194,10 @@ def problem_lines(problems: Sequence[Problem]) -> list[Line]:
 def failed_lines(failed: Failed) -> list[Line]:
     """Why nothing could be decided: every problem, then the causes, ids and the remedy."""
     lines = problem_lines(failed.problems)
+    # How many problems there are is what the last line says.
+    first = [] if lines else failed.messages[:1]
     lines += [Line()] if lines else []
-    lines += [Line(clean(message), style="bad", hang=2) for message in failed.messages[:1]]
+    lines += [Line(clean(message), style="bad", hang=2) for message in first]
     because = [f"because: {message}" for message in failed.messages[1:]]
     return lines + _error_lines(because, failed.code, failed.request_id, failed.hint, indent=2)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from reconciler.render import words
+from reconciler.render.closing import closing
 from reconciler.render.issues import Issue, capped, issues
 from reconciler.render.markdown import document
 from reconciler.report import RunReport
@@ -28,7 +29,7 @@ def github(report: RunReport) -> str:
             text = f"{words.plural(dropped, f'more {command}')}, see the log or --format json"
             lines.append(_command(command, {"title": "reconciler"}, text))
     title = {"title": f"reconciler {words.clean(report.command)}"}
-    lines.append(_command("notice", title, words.closing(report)))
+    lines.append(_command("notice", title, closing(report)))
     return "".join(f"{line}\n" for line in lines)
 
 

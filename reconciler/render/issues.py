@@ -47,7 +47,7 @@ def _project(command: str, project: ProjectReport) -> Iterator[Issue]:
     places = {change.key: change.place for change in project.changes}
     for verdict in project.verdicts:
         yield _verdict(verdict)
-    for outcome in project.outcomes:
+    for outcome in words.lasting(project.outcomes):
         if outcome.outcome in ("failed", "skipped", "pending") and outcome.reason != "Observe":
             yield _outcome(outcome, places.get(outcome.key, ""))
     told = {outcome.key for outcome in project.outcomes}

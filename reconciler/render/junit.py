@@ -62,7 +62,7 @@ def _case(suite: ET.Element, case: _Case) -> None:
 def _cases(command: str, project: ProjectReport) -> Iterator[_Case]:
     yield _decided(project.name, project.failed)
     outcomes: dict[str, list[OutcomeReport]] = {}
-    for outcome in project.outcomes:
+    for outcome in words.lasting(project.outcomes):
         outcomes.setdefault(outcome.key, []).append(outcome)
     for change in project.changes:
         if not words.is_unmanaged(change):

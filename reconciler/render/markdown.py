@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from reconciler.render import blocks, words
+from reconciler.render.closing import closing
 from reconciler.render.parts import Part, parts
 from reconciler.render.values import Line
 from reconciler.render.words import clean, without_command
@@ -61,7 +62,7 @@ def _names(report: RunReport) -> str:
 
 
 def _result(report: RunReport) -> str:
-    line = words.closing(report)
+    line = closing(report)
     if line.startswith("Error: "):
         return f"**Error:** {code(line.removeprefix('Error: '))}"
     return f"**{line}**" if _PLAIN.fullmatch(line) else code(line)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from reconciler.render import blocks, words
+from reconciler.render.closing import planned_line
 from reconciler.render.values import Line
 from reconciler.render.words import plural
 from reconciler.report import ChangeReport, ExitCode, ProjectReport
@@ -26,7 +27,7 @@ def parts(command: str, project: ProjectReport, width: int) -> list[Part]:
         Part("Notes on the manifests", blocks.problem_lines(project.notes)),
         Part("Changed outside of Git since the last apply", _drift(project.changes, width)),
         *_planned(command, project, width),
-        Part("What was done", blocks.outcome_lines(project.outcomes)),
+        Part("What was done", blocks.outcome_lines(words.lasting(project.outcomes))),
         Part("Not ready", blocks.condition_lines(project)),
         *_verdicts(command, project),
         Part("", blocks.failed_lines(project.failed) if project.failed else [], urgent=True),
@@ -80,5 +81,5 @@ def _verdicts(command: str, project: ProjectReport) -> Iterator[Part]:
         found = [verdict for verdict in project.verdicts if verdict.severity == severity]
         if severity == "refuse" and command == "plan" and project.exit_code is ExitCode.REFUSED:
             # What is refused may be one of a hundred changes: say what the plan is all the same.
-            yield Part("", [Line(words.planned_line(project.summary), style="bold")])
+            yield Part("", [Line(planned_line(project.summary), style="bold")])
         yield Part(title, blocks.verdict_lines(found), urgent=severity == "refuse")

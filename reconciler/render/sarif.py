@@ -9,7 +9,7 @@ from urllib.parse import quote
 import orjson
 
 from reconciler import __version__
-from reconciler.render import words
+from reconciler.render.closing import closing
 from reconciler.render.issues import Issue, issues
 from reconciler.report import ExitCode, RunReport
 
@@ -40,7 +40,7 @@ def sarif(report: RunReport) -> str:
             {
                 "executionSuccessful": report.exit_code is not ExitCode.ERROR,
                 "exitCode": int(report.exit_code),
-                "exitCodeDescription": words.closing(report),
+                "exitCodeDescription": closing(report),
             }
         ],
         "columnKind": "unicodeCodePoints",

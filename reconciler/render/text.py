@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from reconciler.render import blocks, words
+from reconciler.render.closing import closing
 from reconciler.render.parts import parts
 from reconciler.render.values import Line
 from reconciler.render.words import clean, without_command
@@ -36,7 +37,7 @@ def text(report: RunReport, *, color: bool, width: int) -> str:
         lines += [*blocks.failed_lines(report.failed), Line()]
     if len(report.projects) > 1:
         lines += _table(report)
-    lines.append(Line(words.closing(report), style=_closing_style(report.exit_code)))
+    lines.append(Line(closing(report), style=_closing_style(report.exit_code)))
     return "".join(f"{line}\n" for line in _painted(_calm(lines), width, color))
 
 

@@ -104,9 +104,10 @@ def _replaced(name: str, start: str, field: FieldDiff, width: int) -> Iterator[L
     if len(start) + len(before) + len(after) + 3 <= width:
         yield Line(f"{start}{before} → {after}", mark="~")
         return
-    sizes = dict.fromkeys((_size(live, before), _size(desired, after)))
-    yield Line(f"{name} {' → '.join(sizes)}", mark="~")
     was, now = _around(before, after, max(width - 6, 24))
+    sizes = dict.fromkeys((_size(live, before), _size(desired, after)))
+    cut = (was, now) != (before, after)
+    yield Line(f"{name} {' → '.join(sizes)}" if cut else name, mark="~")
     yield Line(was, mark="-", indent=4)
     yield Line(now, mark="+", indent=4)
 

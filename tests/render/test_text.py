@@ -77,7 +77,7 @@ def test_the_last_line_says_how_the_run_ended(name, expected):
             "apply",
             ExitCode.DONE,
             {"drifted": 2},
-            "No changes. 2 resources stay as they were changed outside of Git.",
+            "No changes. 2 resources keep what was changed outside of Git.",
         ),
         (
             "apply",
@@ -177,6 +177,29 @@ def test_a_failed_step_shows_its_whole_chain_ids_and_remedy():
         assert part in text
 
 
+def test_what_a_later_attempt_got_past_is_not_told():
+    waited = (
+        outcome("x", "add-version", "created", "2"),
+        outcome("x", "await-active", "pending", "2", reason="Creating"),
+        outcome("y", "read", "skipped", reason="Moved"),
+        outcome("z", "await-active", "pending", "3", reason="Creating", note="first"),
+        outcome("x", "move-traffic", "moved", "2"),
+        outcome("y", "read", "unchanged"),
+        outcome("z", "await-active", "pending", "3", reason="Creating", note="second"),
+    )
+    report = run("apply", project(ExitCode.PARTLY, {"add": 1, "pending": 1}, outcomes=waited))
+    text = render(report, "text")
+    for line in ("created version 2", "moved traffic to version 2", "second"):
+        assert line in text
+    for gone in ("first", "Moved", "unchanged", "prod/Agent/y"):
+        assert gone not in text
+    assert text.count("pending await-active") == 1
+    assert "skipped" not in text
+    assert render(report, "github").count("::warning") == 1
+    assert render(report, "junit").count("<skipped") == 1
+    assert render(report, "json").count('"pending"') == 3 + 1  # three outcomes and the summary
+
+
 def test_a_service_code_that_no_message_names_is_shown():
     failed = outcome(
         "x", "await-active", "failed", "3", note="version 3 is failed", code="quota", hint="Ask."
@@ -220,6 +243,11 @@ def test_every_project_has_a_heading_and_a_row():
         ),
         pytest.param(FieldDiff("replace", "/a", "a\nb ", "a\nb"), "+ b\\x20", id="space-at-line-end"),
         pytest.param(FieldDiff("replace", "/a", "a\r\nb", "a\nb"), "+ a\\r", id="line-ending"),
+        pytest.param(
+            FieldDiff("replace", "/image", "r.example.com/" + "b" * 40, "r.example.com/" + "a" * 40),
+            '~ /image:\n          - "r.example.com/a',
+            id="two-values-that-fit-on-a-line-each",
+        ),
         pytest.param(FieldDiff("replace", "… and 9 more differences"), "… and 9 more differences", id="rest"),
         pytest.param(
             FieldDiff("replace", "/a", "\n".join(map(str, range(900))), "x"),

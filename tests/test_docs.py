@@ -172,6 +172,25 @@ def test_every_refusal_is_documented() -> None:
     assert not sorted(rule for rule in found if f"`{rule}`" not in text)
 
 
+def test_every_reason_of_an_outcome_is_documented() -> None:
+    text = "".join(
+        module.read_text(encoding="utf-8")
+        for module in PACKAGE.rglob("*.py")
+        if relative_part(module) not in ("sandbox", "report")
+    )
+    found = set(re.findall(r"reason=\"([A-Z][A-Za-z]+)\"", text))
+
+    assert found
+    assert found == set(
+        re.findall(r"^\| `([A-Z][A-Za-z]+)` \|", section("Reading a report"), flags=re.MULTILINE)
+    )
+
+
+def relative_part(module: Path) -> str:
+    """The first part of a module's path in the package."""
+    return module.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
 def test_rules_are_numbered_without_gaps() -> None:
     numbers = documented(SEMANTICS.read_text(encoding="utf-8"))
     by_letter = {letter: [number for number in numbers if number[0] == letter] for letter in "IMCRDP"}

@@ -1,83 +1,92 @@
-"""One token bucket per project for all workers of the process, which learns the service's limit (rule P5)."""
+"""One token bucket per project for all workers of the process, which learns the service's limit (rule P5).
+
+The service publishes no limit, so there is none until the first 429. A refusal means that the service's own
+bucket is empty; from one refusal to the next it went from empty to empty, so what passed in between is what
+it was given: at most the limit, whatever bursts it allows. Requests then go out at a little less, which creeps
+up while nothing is refused.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
 from typing import Final
 
-# Requests a second to start with. High enough not to be felt on a service that does not limit; a service
-# that does answers 429 a few times before the bucket has learned its rate.
-START_RATE: Final = 200.0
-# A limiter that falls to nothing would never hear that things got better.
+# How long to look after the first 429 before pacing: workers that were told to wait are back by then.
+_MEASURE_S: Final = 1.0
+# Go a little below what passed, so that the next refusal is far away.
+_BELOW: Final = 0.98
+# Two refusals closer than this say one thing; the second only takes a step down.
+_APART_S: Final = 0.5
+_STEP_DOWN: Final = 0.9
+# Until the second refusal the limit is a guess from below and may be far off: grow by this a second.
+_FIND: Final = 0.4
+# Later grow by this share a second for each second since the last refusal, at most ten of them.
+_GROWTH: Final = 0.003
 _LEAST_RATE: Final = 0.5
-# After a 429 the rate is what got through just before, less this share.
-_BACK_OFF: Final = 0.92
-# Without a 429 the rate grows by this share a second: probing too fast costs 429s, too slowly costs time.
-_GROWTH: Final = 0.01
-_WINDOW_S: Final = 1.0
-# Answers to requests sent before the last cut say nothing about the rate after it.
-_SETTLE_S: Final = 0.25
+# A longer Retry-After is about a quota and holds for everybody; a shorter one is for the one request.
+_FOR_ALL_S: Final = 1.0
+_LONGEST_S: Final = 60.0
 
 
 class RateLimiter:
-    """Paces requests: `await take()` before each send, `throttled()` on each 429.
+    """Paces requests: `await take()` before each send, then `passed()` or `throttled()` by its answer.
 
-    The bucket holds a quarter of a second of requests, so that a burst of workers cannot empty a second's
-    allowance at once. Not safe across threads; one per event loop and project.
+    `rate` is in requests a second, None while no limit is known. Not safe across threads; one per event
+    loop and project.
     """
 
-    def __init__(self, rate: float = START_RATE) -> None:
-        self.rate = rate
-        self._tokens = max(1.0, rate / 4)
-        self._filled = time.monotonic()
-        self._lock = asyncio.Lock()
-        self._passed: deque[float] = deque()
-        self._cut_at = 0.0
-        self._limited = False
+    def __init__(self) -> None:
+        self.rate: float | None = None
+        self._next_at = 0.0
         self._resume_at = 0.0
+        self._passes = 0
+        self._refusals = 0
+        self._refused_at = 0.0
+        self._grown_at = 0.0
 
     async def take(self) -> None:
         """Wait until one more request may be sent."""
-        async with self._lock:
-            while True:
-                now = time.monotonic()
-                if now < self._resume_at:
-                    await asyncio.sleep(self._resume_at - now)
-                    continue
-                self._refill(now)
-                if self._tokens >= 1:
-                    self._tokens -= 1
-                    return
-                await asyncio.sleep((1 - self._tokens) / self.rate)
+        while (wait_s := self._resume_at - time.monotonic()) > 0:
+            await asyncio.sleep(wait_s)
+        now = time.monotonic()
+        if self.rate is None:
+            if not self._refusals or now - self._refused_at < _MEASURE_S:
+                return
+            self.rate = max(_LEAST_RATE, self._passes / (now - self._refused_at))
+            self._grown_at = self._next_at = now
+        self._grow(now)
+        # Each caller takes the next slot, so that waiting is in order and a burst of workers is spread.
+        slot = max(self._next_at, now)
+        self._next_at = slot + 1 / self.rate
+        if slot > now:
+            await asyncio.sleep(slot - now)
 
-    def _refill(self, now: float) -> None:
-        passed_s = now - self._filled
-        self._filled = now
-        if self._limited:
-            self.rate *= 1 + _GROWTH * min(passed_s, 1.0)
-        # While limited the bucket is flat: any burst above the learned rate would be refused.
-        depth = max(1.0, self.rate / (50 if self._limited else 4))
-        self._tokens = min(depth, self._tokens + passed_s * self.rate)
+    def _grow(self, now: float) -> None:
+        assert self.rate is not None
+        passed_s = min(now - self._grown_at, 1.0)
+        self._grown_at = now
+        found = self._refusals > 1
+        self.rate *= 1 + passed_s * (_GROWTH * min(now - self._refused_at, 10.0) if found else _FIND)
 
     def passed(self) -> None:
         """A request was answered with anything but 429."""
-        now = time.monotonic()
-        self._passed.append(now)
-        while self._passed and self._passed[0] < now - _WINDOW_S:
-            self._passed.popleft()
+        self._passes += 1
 
     def throttled(self, retry_after_s: float = 0.0) -> None:
-        """A request was answered with 429: slow down to what got through, and wait if told to."""
+        """A request was answered with 429; `retry_after_s` is what the answer asked for, 0 for nothing."""
         now = time.monotonic()
-        self._resume_at = max(self._resume_at, now + min(retry_after_s, _WINDOW_S))
-        if now - self._cut_at < _SETTLE_S:
+        if retry_after_s > _FOR_ALL_S:
+            self._resume_at = max(self._resume_at, now + min(retry_after_s, _LONGEST_S))
+        apart_s = now - self._refused_at
+        if self.rate is None:
+            if self._refusals:
+                return
+        elif apart_s >= _APART_S:
+            self.rate = max(_LEAST_RATE, min(self.rate, self._passes / apart_s) * _BELOW)
+            self._next_at = now + 1 / self.rate
+        else:
+            self.rate = max(_LEAST_RATE, self.rate * _STEP_DOWN) if self._refusals > 1 else self.rate
             return
-        self._cut_at = now
-        recent = [at for at in self._passed if at > now - _WINDOW_S]
-        span_s = max(now - recent[0], 0.1) if recent else _WINDOW_S
-        seen = len(recent) / min(max(span_s, 0.25), _WINDOW_S)
-        self.rate = max(_LEAST_RATE, min(self.rate, seen or self.rate / 2) * _BACK_OFF)
-        self._limited = True
-        self._tokens = 0.0
+        self._refusals += 1
+        self._refused_at, self._passes = now, 0

@@ -198,6 +198,13 @@ def test_rules_are_numbered_without_gaps() -> None:
     assert numbers == [f"{letter}{i}" for letter, own in by_letter.items() for i in range(1, len(own) + 1)]
 
 
+def test_markers_name_rules_that_exist() -> None:
+    known = set(documented(SEMANTICS.read_text(encoding="utf-8")))
+    for file in (ROOT / "tests").rglob("test_*.py"):
+        for arguments in re.findall(r"mark\.rule\(([^)]*)\)", file.read_text(encoding="utf-8")):
+            assert set(re.findall(r"\"([^\"]+)\"", arguments)) <= known, f"{file.name}: rule({arguments})"
+
+
 def examples() -> list[str]:
     """The manifests that the README shows."""
     blocks = re.findall(r"^```yaml\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)

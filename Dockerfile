@@ -12,6 +12,8 @@ LABEL org.opencontainers.image.title="reconciler" \
       org.opencontainers.image.description="Keeps the agents of Microsoft Foundry projects equal to the manifests in a Git repository." \
       org.opencontainers.image.licenses="MIT"
 COPY --from=build /opt/reconciler /opt/reconciler
+# A mounted checkout belongs to whoever made it. Git's objects are only read here, and no hook ever runs.
+RUN printf '[safe]\n\tdirectory = *\n' >/etc/gitconfig
 # A number, so that Kubernetes can tell that it is not root. The home holds the cache of Git repositories.
 RUN useradd --uid 10001 --user-group --create-home reconciler
 USER 10001:10001

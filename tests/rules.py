@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections import Counter
+from collections import defaultdict
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +20,7 @@ SEMANTICS: Final = ROOT / "docs" / "semantics.md"
 BUDGETS: Final = {"lint": 40, "unit": 60, "contracts": 60, "scenarios": 120, "crash": 90}
 
 _RULES: Final = pytest.StashKey[set[str]]()
-_SECONDS: Final = pytest.StashKey[Counter[str]]()
+_SECONDS: Final = pytest.StashKey[dict[str, float]]()
 
 
 def documented(text: str) -> list[str]:
@@ -42,7 +42,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_RULES] = set()
-    config.stash[_SECONDS] = Counter()
+    config.stash[_SECONDS] = defaultdict(float)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -25,12 +25,16 @@ from reconciler.settings import Settings
 from reconciler.snapshot import Snapshot, SourceFile, blob_id
 
 _PIN_CODE = (
-    "Pinned, since the zip made here has other bytes than the deployed one, although it has the same files.\n"
-    "Remove this line to release the code folder as a new version."
+    "The zip made from this folder has other bytes than the deployed one, with the same files in it.\n"
+    "Remove this line to release the folder as a new version."
 )
 _PIN_SHAPE = (
-    "Pinned, since the live definition has a shape that the service takes no longer.\n"
+    "The live definition has a shape that the service takes no longer.\n"
     "Remove this line to release the definition above as a new version."
+)
+_PIN_NEWER = (
+    "A newer version that was made from Git does not serve.\n"
+    "Remove this line to let the newest one that matches this manifest serve."
 )
 
 
@@ -110,7 +114,8 @@ class Checker:
         problems = [problem for problem in project.problems if problem.place.file.endswith(found.manifest)]
         if problems:
             first = problems[0]
-            return Verdict(False, f"{first.path}: {first.message}".removeprefix(": "), first.hint)
+            why = f"{first.path}: {first.message}".removeprefix(": ")
+            return Verdict(False, why, first.hint or "Mend it in the portal, or write its manifest by hand.")
         if key not in {desired.key for desired in project.resources}:
             why = f"the Project `{self.target.name}` would not take {found.manifest}"
             return Verdict(False, why, "Check its `resources` and `selector`.")
@@ -129,10 +134,15 @@ class Checker:
 
 def shapes(agent: Agent) -> tuple[Shape, ...]:
     """The shapes to try, plainest first. A pin compares nothing, so it is only for what cannot be equal."""
-    plain = [Shape(), Shape(lenient=True)]
+    plain = (Shape(), Shape(lenient=True))
+    base, latest = agent.base, agent.live.latest
+    if len(agent.live.traffic) > 1 or base is None or latest is None:
+        return plain
     why = _PIN_CODE if agent.code else _PIN_SHAPE if agent.is_old_shape else ""
-    if not why or len(agent.live.traffic) > 1:
-        return tuple(plain)
+    if not why and base.number != latest.number:
+        why = _PIN_NEWER
+    if not why:
+        return plain
     return (*plain, Shape(pinned=True, why=why), Shape(lenient=True, pinned=True, why=why))
 
 
@@ -169,7 +179,8 @@ def judged(plan: Plan, key: Key) -> Verdict:
 def clean(plan: Plan, planned: Planned) -> bool:
     """Whether a plan of many agents would leave this one alone."""
     own = tuple(verdict for verdict in plan.verdicts if verdict.key == planned.key)
-    return judged(replace(plan, planned=(planned,), verdicts=own), planned.key).clean
+    seen = planned.change.desired is not None
+    return seen and judged(replace(plan, planned=(planned,), verdicts=own), planned.key).clean
 
 
 def _difference(change: Change | None) -> tuple[str, str]:

@@ -198,7 +198,7 @@ def _spec(agent: Agent, base: Version, shape: Shape) -> tuple[JsonObject, _Comme
     elif shape.pinned:
         spec["release"] = {"version": base.number}
         comments["release", "version"] = shape.why
-        notes.append(f"pinned to version {base.number}: {shape.why.splitlines()[0]}")
+        notes.append(f"pinned by `release.version`: {shape.why.splitlines()[0][:-1].lower()}")
     if ignore:
         spec["lifecycle"] = {"ignore": ignore}
     if shape.lenient:
@@ -219,7 +219,7 @@ def _remarks(live: Live, base: Version, old: bool) -> Iterator[str]:
     if live.disabled_by:
         yield f"disabled by its {live.disabled_by}, which no manifest says"
     if old:
-        yield "its definition has a shape that the service takes no longer; the manifest has today's"
+        yield "the manifest has today's shape of its definition"
     if any(secret_form(text) for _, text in _texts(base.form.get("definition"), ())):
         yield "holds something with the form of a secret; look before you commit"
 

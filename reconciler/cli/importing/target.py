@@ -150,10 +150,10 @@ def _existing(folder: Path, snapshot: Snapshot, project: Project) -> Target:
             f"the Project `{project.name}` does not take files from {folder / 'agents'}",
             hint=f"Add `agents/*.yaml`, relative to {own_folder}, to its `resources`, or import elsewhere.",
         )
-    library = Library(snapshot, KINDS)
-    repository = Repository(library, os.environ)
-    own = next(one for one in (*repository.here, *repository.others) if one.name == project.name)
-    found = repository.belongings(own)
+    # The whole source, since the Project may lie above the folder.
+    whole = Library(replace(snapshot, scope=""), KINDS)
+    repository = Repository(whole, os.environ, (project.name,))
+    found = repository.belongings(repository.chosen[0])
     known = {
         Key(project.name, manifest.kind, manifest.name): manifest.file
         for manifest in (*found.manifests, *found.broken)

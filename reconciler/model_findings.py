@@ -30,6 +30,14 @@ _WANTED: Final = {
 }
 
 
+_HINTS: Final = {
+    "true or false": "Write `true` or `false`, without quotes.",
+    "a whole number": "Write digits, without quotes.",
+    "a mapping": "Write `key: value` lines below it, indented.",
+    "a list": "Write the items below it, each after `- `.",
+}
+
+
 def findings(error: ValidationError, model: type[BaseModel]) -> tuple[Finding, ...]:
     """One finding for each error, its path in keys and indexes of the value that was checked."""
     return tuple(_finding(detail, model) for detail in error.errors(include_url=False))
@@ -63,9 +71,10 @@ def _finding(detail: ErrorDetails, model: type[BaseModel]) -> Finding:
             return Finding(path, message, hint)
     wanted = _WANTED.get(detail["type"])
     if wanted is None:
-        return Finding(path, detail["msg"][:1].lower() + detail["msg"][1:])
-    quote = "Quote it." if wanted == "text" and isinstance(detail["input"], int | float) else ""
-    return Finding(path, f"expected {wanted}, found {shown(detail['input'])}", quote)
+        return Finding(path, detail["msg"][:1].lower() + detail["msg"][1:], "Check the value.")
+    scalar = isinstance(detail["input"], int | float)
+    hint = "Quote it." if wanted == "text" and scalar else _HINTS.get(wanted, f"Write {wanted}.")
+    return Finding(path, f"expected {wanted}, found {shown(detail['input'])}", hint)
 
 
 def shown(value: object) -> str:

@@ -37,7 +37,7 @@ def patched(manifest: Manifest, patch: PatchSpec) -> tuple[Manifest, Finding | N
         return manifest, Finding(
             (), message, "Patch below `/spec`; names and labels stay as they are written."
         )
-    if not isinstance(value["spec"], dict):
+    if not isinstance(value.get("spec"), dict):
         message = f"it leaves no `spec` of {manifest.kind}/{manifest.name}"
         return manifest, Finding((), message, "Patch below `/spec/…`.")
     return replace(manifest, document=Document(value, manifest.document.places)), None

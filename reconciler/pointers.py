@@ -80,15 +80,15 @@ def _put(value: Json, path: tuple[str, ...], new: Json) -> Json:
 def without(form: JsonObject, pointers: Iterable[str]) -> JsonObject:
     """The form without what the pointers name; the form itself when they name nothing.
 
-    A mapping below the first level that loses its last key goes too: `{"reasoning": {}}` and no
-    `reasoning` say the same once the effort is left out. An emptied list stays.
+    A mapping on the way that is empty then goes too: `reasoning: {}` and no `reasoning` say the same
+    once the effort is left out. An emptied list stays.
     """
     for one in pointers:
-        form = _without(form, parts(one), top=True)
+        form = _without(form, parts(one))
     return form
 
 
-def _without(value: Json, path: tuple[str, ...], *, top: bool = False) -> Json:
+def _without(value: Json, path: tuple[str, ...]) -> Json:
     if not path:
         return value
     head, rest = path[0], path[1:]
@@ -102,12 +102,11 @@ def _without(value: Json, path: tuple[str, ...], *, top: bool = False) -> Json:
     at_keys = list(value) if head == "*" and head not in value else [head] if head in value else []
     result = dict(value)
     for key in at_keys:
-        left = _without(value[key], rest) if rest else None
-        emptied = left == {} and value[key] != {} and not top
-        if rest and not emptied:
-            result[key] = left
-        else:
+        left = _without(value[key], rest) if rest else {}
+        if left == {}:
             del result[key]
+        else:
+            result[key] = left
     return result
 
 

@@ -176,7 +176,7 @@ class ProjectSpec(Strict):
     resources: tuple[Glob, ...] = ("**/*.yaml", "**/*.yml")
     selector: Labels = Field(default_factory=dict)
     values: Annotated[dict[str, Any], BeforeValidator(_named)] = Field(default_factory=dict)
-    values_from_env: Annotated[dict[str, StrictStr], BeforeValidator(_from_env)] = Field(default_factory=dict)
+    values_from_env: FromEnv = Field(default_factory=dict)
     patches: tuple[PatchSpec, ...] = ()
     sync: SyncSpec = SyncSpec()
     policies: dict[str, Literal["off", "info", "warn", "refuse"]] = Field(default_factory=dict)

@@ -48,18 +48,18 @@ class Document:
     def place(self, path: Sequence[str | int], *, on_key: bool = False) -> tuple[int, int]:
         """Line and column of the value at `path`, or of the nearest one around it that is there."""
         at = self.places
-        where = (at[0], at[1])
+        key: tuple[int, int] | None = None
         for part in path:
             children = at[2] if len(at) > 2 else None
             if isinstance(children, dict) and part in children:
                 line, column, at = children[part]
-                where = (line, column) if on_key else (at[0], at[1])
+                key = (line, column)
             elif isinstance(children, list) and isinstance(part, int) and part < len(children):
-                at = children[part]
-                where = (at[0], at[1])
+                key, at = None, children[part]
             else:
+                key = None
                 break
-        return where
+        return key if on_key and key else (at[0], at[1])
 
 
 @dataclass(frozen=True)

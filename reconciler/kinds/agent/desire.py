@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from reconciler.errors import Finding
+from reconciler.kinds.agent import package
 from reconciler.kinds.agent.spec import AgentSpec
 from reconciler.kinds.kind import Files
 from reconciler.pointers import without
@@ -166,7 +167,12 @@ def _code(spec: AgentSpec, files: Files) -> tuple[Code | None, list[Finding]]:
     if spec.code is None:
         return None, []
     code, problems = files.code(spec.code.path)
-    return code, [Finding(("code", "path"), item.message, item.hint, note=item.note) for item in problems]
+    found = [Finding(("code", "path"), item.message, item.hint, note=item.note) for item in problems]
+    configuration = spec.definition.get("code_configuration")
+    if code is not None and isinstance(configuration, dict):
+        # Sizes are not known here; the zip itself is checked when it is built.
+        found += package.check(code, configuration, lambda path: 0)
+    return code, found
 
 
 def check(spec: JsonObject) -> tuple[Finding, ...]:

@@ -119,24 +119,27 @@ def test_exceptions_are_still_needed() -> None:
     assert named <= {relative(module) for module in modules()}
 
 
-def test_every_import_is_a_declared_dependency() -> None:
-    """What only a development tool brings along would be missing for whoever installs the package."""
+@pytest.mark.parametrize(("folder", "extras"), [(PACKAGE, ()), (PACKAGE.parent / "tests", ("dev",))])
+def test_every_import_is_a_declared_dependency(folder: Path, extras: tuple[str, ...]) -> None:
+    """What only another tool brings along would be missing for whoever installs the package."""
     project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    declared = {distribution(line) for line in project["dependencies"]}
-    brought = {
-        distribution(line) for name in declared for line in requires(name) or () if "extra" not in line
-    }
+    lines = [
+        *project["dependencies"],
+        *(d for extra in extras for d in project["optional-dependencies"][extra]),
+    ]
+    declared = {distribution(line) for line in lines}
+    theirs = [line for name in declared for line in requires(name) or () if "extra" not in line]
+    there = declared | {distribution(line) for line in theirs}
     providers = packages_distributions()
     missing: dict[str, str] = {}
-    for module in modules():
+    for module in sorted(folder.rglob("*.py")):
         for name in imports(ast.parse(module.read_text(encoding="utf-8"))):
             known = {distribution(provider) for provider in providers.get(name, [name])}
-            if name not in {*sys.stdlib_module_names, PACKAGE.name, "azure"} and not known & (
-                declared | brought
-            ):
-                missing[name] = relative(module)
+            ours = {*sys.stdlib_module_names, PACKAGE.name, "tests", "azure"}
+            if name not in ours and not known & there:
+                missing[name] = module.relative_to(folder).as_posix()
 
-    assert not missing, f"add these to `dependencies` of pyproject.toml: {missing}"
+    assert not missing, f"add these to pyproject.toml: {missing}"
 
 
 def imports(tree: ast.AST) -> Iterator[str]:

@@ -10,10 +10,11 @@ from typing import Any, Final
 
 from reconciler.attempt import Patience, attempt
 from reconciler.errors import ReconcilerError, ServiceError, explain
-from reconciler.kinds.kind import Action
+from reconciler.kinds.kind import Action, Change
 from reconciler.live import Ports
 from reconciler.plan import Plan, Planned
-from reconciler.resource import Done, Key, Live, Ref, Step
+from reconciler.remedies import remedy
+from reconciler.resource import Done, Health, Key, Live, Ref, Step
 
 _WELL: Final = frozenset(
     {"created", "moved", "activated", "updated", "enabled", "disabled", "deleted", "unchanged"}
@@ -79,30 +80,65 @@ async def apply(plan: Plan, run: Applying) -> tuple[Outcome, ...]:
     """
     first = [planned for planned in plan.planned if planned.steps and not _deletes(planned)]
     last = [planned for planned in plan.planned if planned.steps and _deletes(planned)]
-    outcomes = await _together(first, run)
+    outcomes = [_stalled(planned) for planned in plan.planned if is_stalled(planned)]
+    outcomes += await _together(first, run)
     if last and not run.stop.asked.is_set():
-        waits = _unmade(first, outcomes)
-        if waits:
-            outcomes += [_later(planned, waits) for planned in last]
+        waits, helps = _unmade(first, outcomes)
+        unborn = [planned.key for planned in plan.planned if _unborn(planned.change)]
+        if waits or unborn:
+            outcomes += [_later(planned, waits or unborn, helps=helps) for planned in last]
         else:
             outcomes += await _together(last, run)
     return tuple(sorted(outcomes, key=lambda outcome: (outcome.key, outcome.at)))
+
+
+def is_stalled(planned: Planned) -> bool:
+    """Whether the version to release failed and nothing is done about it (rule R4)."""
+    target = planned.change.target
+    return target is not None and target.health is Health.FAILED and not planned.steps
+
+
+def _stalled(planned: Planned) -> Outcome:
+    target = planned.change.target
+    failure = target.failure if target else None
+    code = failure.code if failure else ""
+    return Outcome(
+        planned.key,
+        "await-active",
+        "failed",
+        version=target.number if target else "",
+        reason=code or "VersionFailed",
+        note=planned.change.notes[0] if planned.change.notes else "",
+        hint=remedy(code),
+        code=code,
+        at=time.monotonic(),
+    )
 
 
 def _deletes(planned: Planned) -> bool:
     return planned.change.action is Action.DELETE
 
 
-def _unmade(first: Sequence[Planned], outcomes: Sequence[Outcome]) -> list[Key]:
-    """The creations that did not come to their end."""
-    bad = {outcome.key for outcome in outcomes if not outcome.well}
-    return [planned.key for planned in first if planned.change.action is Action.CREATE and planned.key in bad]
+def _unborn(change: Change) -> bool:
+    """Whether an agent is there and none of its versions has ever become active."""
+    live = change.live
+    if change.desired is None or live is None or not live.known:
+        return False
+    return all(version.health is not Health.ACTIVE for version in live.known)
 
 
-def _later(planned: Planned, waits: list[Key]) -> Outcome:
+def _unmade(first: Sequence[Planned], outcomes: Sequence[Outcome]) -> tuple[list[Key], bool]:
+    """The creations that did not come to their end, and whether waiting can help."""
+    bad = {outcome.key: outcome for outcome in outcomes if not outcome.well}
+    new = [planned.key for planned in first if planned.change.action is Action.CREATE and planned.key in bad]
+    return new, any(bad[key].outcome == "pending" for key in new)
+
+
+def _later(planned: Planned, waits: list[Key], *, helps: bool) -> Outcome:
     names = ", ".join(key.local for key in waits[:3])
     note = f"deletions wait until everything new is active: {names}"
-    return Outcome(planned.key, planned.steps[0].name, "pending", reason="CreatesFirst", note=note)
+    word = "pending" if helps else "skipped"
+    return Outcome(planned.key, planned.steps[0].name, word, reason="CreatesFirst", note=note)
 
 
 async def _together(planned: Sequence[Planned], run: Applying) -> list[Outcome]:
@@ -120,13 +156,17 @@ async def _together(planned: Sequence[Planned], run: Applying) -> list[Outcome]:
 
     tasks = {asyncio.create_task(one(item)): item for item in planned}
     stopping = asyncio.create_task(run.stop.asked.wait())
+    left: set[asyncio.Task[Any]] = set(tasks)
     try:
-        everything = asyncio.gather(*tasks)
-        await asyncio.wait({everything, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if not everything.done():
-            await asyncio.wait(tasks, timeout=GRACE_S)
-            outcomes += [_cut(tasks[task]) for task in tasks if not task.done() and task.cancel()]
-        await asyncio.gather(*tasks, return_exceptions=everything.done() is False)
+        while left - {stopping} and not stopping.done():
+            _, left = await asyncio.wait({*left, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        left.discard(stopping)
+        if left:
+            _, left = await asyncio.wait(left, timeout=GRACE_S)
+            outcomes += [_cut(tasks[task]) for task in left if task.cancel()]
+        for done in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(done, Exception):
+                raise done
     finally:
         stopping.cancel()
     return outcomes

@@ -98,7 +98,7 @@ def retirable(
     old = [
         version
         for version in oldest_first
-        if version.number not in kept and now - version.created_at > rule.keep_days * _DAY_S
+        if version.number not in kept and now - version.created_at >= rule.keep_days * _DAY_S
     ]
     if len(versions.all) + adds <= 1:
         return ()

@@ -59,8 +59,6 @@ async def apply_until_settled(inputs: Inputs, ports: Ports, plan: Plan, loop: Lo
         if stale:
             return result
         outcomes += _settled_meanwhile(plan)
-        if not plan.steps:
-            return replace(result, outcomes=tuple(outcomes))
 
 
 async def _stopped(stop: Stop, pause_s: float) -> bool:

@@ -108,7 +108,7 @@ def test_the_limit_names_counts_flag_and_key(world: World) -> None:
     assert "2 of 3 owned agents (67 %)" in text
     assert "sync.limits.deletes_percent: 30" in text
     assert "--max-deletes 2" in text
-    assert "- prod/Agent/a00" in text, "the plan is shown before it is refused"
+    assert "prod/Agent/a00 would be destroyed" in text, "the plan is shown before it is refused"
 
     assert world.apply("--max-deletes", "2").exit_code == 0
     assert world.names() == ["a02"]

@@ -29,7 +29,7 @@ def test_every_version_we_make_says_who_made_it_from_what(world: World) -> None:
 @pytest.mark.rule("M1")
 def test_an_unreadable_mark_is_no_mark_and_no_crash(world: World) -> None:
     definition = prompt("Same")
-    world.seed({"name": "triage", "definition": definition, "metadata": {"reconciler": "{]"}})
+    world.seed({"name": "triage", "versions": [{"definition": definition, "metadata": {"reconciler": "{]"}}]})
     world.agent("triage", definition)
     world.commit()
 
@@ -131,7 +131,7 @@ def test_a_different_agent_without_mark_is_adopted(world: World) -> None:
 
 @pytest.mark.rule("C2")
 def test_null_and_listed_empties_mean_absent(world: World) -> None:
-    world.seed({"name": "triage", "definition": prompt("Same"), "metadata": {}, "description": ""})
+    world.seed({"name": "triage", "versions": [{"definition": prompt("Same"), "metadata": {}, "description": ""}]})
     world.agent("triage", prompt("Same", temperature=None))
     world.commit()
 

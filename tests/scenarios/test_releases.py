@@ -108,6 +108,7 @@ def test_a_copied_version_never_gets_traffic(world: World) -> None:
     world.agent("bot", hosted("registry.example.com/bot:2"))
     world.commit()
     world.apply()
+    world.settings(dedupe={"hosted": "off"})
     # Somebody makes what Git is about to want; nobody knows what they made it from.
     world.edit("bot", keep_metadata=True, container_configuration={"image": "registry.example.com/bot:3"})
     world.agent("bot", hosted("registry.example.com/bot:3"))

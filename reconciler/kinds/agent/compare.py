@@ -70,7 +70,11 @@ def looks(desired: Desired | None, live: Live, ctx: Context) -> tuple[str, ...] 
             # An edit that lost its metadata may lie on our versions; a first version has none below it.
             return None if latest.order > 1 else ()
         return () if ours(live.key, latest, ctx) else None
-    unread = tuple(number for number, _ in live.traffic if live.version(number) is None)
+    pin = desired.release.version
+    wanted = [number for number, _ in live.traffic] + ([pin] if pin else [])
+    unread = tuple(number for number in dict.fromkeys(wanted) if live.version(number) is None)
+    if pin:
+        return unread
     if equal(desired, latest, ctx) and latest.health is Health.ACTIVE:
         return unread
     if len(live.traffic) == 1 and live.serving != latest.number:
@@ -101,26 +105,46 @@ def _with_target(desired: Desired, live: Live, ctx: Context) -> Change:
     key = desired.key
     target = _target(desired, live, ctx)
     newest = next((version for version in live.known if ours(key, version, ctx)), None)
-    pending = newest is None or not equal(desired, newest, ctx)
     if target is None:
         return _to_create(desired, live, newest, ctx)
-    change = Change(key, Action.NONE, "equal", desired, live, target=target, base=target, pending=False)
-    change = replace(change, unmarked=not ours(key, target, ctx))
-    if change.unmarked and ctx.mark_equal:
+    change = Change(key, Action.NONE, "equal", desired, live, target=target, base=target)
+    change = replace(change, unmarked=not ours(key, target, ctx), notes=_mark_notes(desired, target))
+    if ctx.mark_equal and (change.unmarked or change.notes):
         return replace(change, action=Action.ADOPT, reason="mark", target=None, pending=True)
     if target.health is not Health.ACTIVE:
-        return replace(change, action=Action.UPDATE, reason=str(target.health), pending=True)
+        notes = (*change.notes, *_failure_notes(target))
+        return replace(change, action=Action.UPDATE, reason=str(target.health), pending=True, notes=notes)
     if desired.release.strategy is Strategy.MANUAL:
         return change
-    return _traffic(change, newest, pending, ctx)
+    return _traffic(change, desired, newest, ctx)
+
+
+def _failure_notes(target: Version) -> tuple[str, ...]:
+    """Why a version is not active, in the service's words and with the remedy (rule R4)."""
+    if target.health is not Health.FAILED:
+        return (f"version {target.number} is being provisioned",)
+    return (failure_text(target), "mend it and change the manifest, or run with --retry-failed")
+
+
+def failure_text(version: Version) -> str:
+    """`version 7 failed: code: message`, as far as the service said it."""
+    failure = version.failure
+    parts = (f"version {version.number} failed", failure.code, failure.message) if failure else ()
+    return ": ".join(part for part in parts if part) or f"version {version.number} failed"
+
+
+def _mark_notes(desired: Desired, target: Version) -> tuple[str, ...]:
+    """Protection that only the manifest knows would go with the manifest (rule D3)."""
+    if not desired.lifecycle.protect or target.mark is None or target.mark.protect:
+        return ()
+    return ("`lifecycle.protect` is not in the mark before the next version; `apply --mark` writes it now",)
 
 
 def _target(desired: Desired, live: Live, ctx: Context) -> Version | None:
     """The newest active version equal to desired that may get traffic; else one on its way (R2, R4)."""
     serving = {number for number, share in live.traffic if share}
-    pin = desired.release.version
-    if pin:
-        return live.version(pin)
+    if desired.release.version:
+        return live.version(desired.release.version)
     able = [
         version
         for version in live.known
@@ -142,38 +166,50 @@ def _unless_refused(version: Version, desired: Desired, live: Live, ctx: Context
     return None if moves and desired.key in ctx.selector_refused else version
 
 
-def _traffic(change: Change, newest: Version | None, pending: bool, ctx: Context) -> Change:
+def _traffic(change: Change, desired: Desired, newest: Version | None, ctx: Context) -> Change:
     """Whether traffic is where it belongs, moves there, or was moved by somebody and is held (R5, P9)."""
     live, target = change.live, change.target
     assert live is not None
     assert target is not None
-    wanted = target.number
     now = traffic_text(live.traffic)
-    if now == wanted:
+    if now == target.number:
         return change
-    # Where our own unfinished or reverted release may have left the traffic.
-    expected = {target.mark.pinned if target.mark and ours(change.key, target, ctx) else ""}
-    if pending and newest is not None and newest.mark is not None:
-        expected |= {newest.number, newest.mark.pinned}
-    following = live.selector is None
-    if following and not pending:
-        outside = _drift_changed(change, live.latest, target, ctx)
-        return replace(change, action=Action.MOVE, reason="drift", drift=outside, fields=outside[0].fields)
-    if following or now in expected:
-        fields = _fields_of_traffic(wanted, now)
-        return replace(change, action=Action.MOVE, reason="release", fields=fields, pending=True)
-    drift = (Drift("redirected", version=now, fields=_fields_of_traffic(wanted, now), by="somebody else"),)
+    pinned = bool(desired.release.version)
+    pending = pinned or newest is None or not equal(desired, newest, ctx)
+    fields = _fields_of_traffic(target.number, now)
+    moved = replace(change, action=Action.MOVE, reason="release", fields=fields, pending=pending)
+    if live.selector is None:
+        outside = () if _ours_or_none(change.key, live.latest, ctx) else _drift_changed(change, newest, ctx)
+        return replace(moved, reason="drift" if outside and not pending else "release", drift=outside)
+    if now in _left_by_us(change.key, target, newest if pending else None, ctx):
+        return replace(moved, pending=True)
+    drift = (Drift("redirected", version=now, fields=fields, by="somebody else"),)
     if ctx.take_traffic:
-        return replace(change, action=Action.MOVE, reason="redirected", drift=drift, fields=drift[0].fields)
-    return replace(change, held=True, drift=drift, reason="redirected", fields=drift[0].fields)
+        return replace(moved, reason="redirected", drift=drift)
+    return replace(change, held=True, drift=drift, reason="redirected", fields=fields)
+
+
+def _left_by_us(key: Key, target: Version, newest: Version | None, ctx: Context) -> set[str]:
+    """Where our own unfinished release, or one that Git has reverted, may have left the traffic."""
+    left = {target.mark.pinned} if target.mark and ours(key, target, ctx) else set()
+    if newest is not None and newest.mark is not None:
+        left |= {newest.number, newest.mark.pinned}
+    return left - {""}
+
+
+def _ours_or_none(key: Key, version: Version | None, ctx: Context) -> bool:
+    return version is None or ours(key, version, ctx)
 
 
 def _fields_of_traffic(wanted: str, now: str) -> tuple[FieldDiff, ...]:
     return (FieldDiff("replace", "/endpoint/version_selector", desired=wanted, live=now),)
 
 
-def _drift_changed(change: Change, outside: Version | None, base: Version, ctx: Context) -> tuple[Drift, ...]:
-    if outside is None:
+def _drift_changed(change: Change, base: Version | None, ctx: Context) -> tuple[Drift, ...]:
+    """What somebody's latest version changed, against the version of ours before it."""
+    outside = change.live.latest if change.live else None
+    base = base or change.target
+    if outside is None or base is None:
         return ()
     fields = field_diffs(normal(base.form, change.key.name), normal(outside.form, change.key.name))
     return (Drift("changed", outside.number, outside.created_at, _author(change.key, outside, ctx), fields),)
@@ -204,7 +240,7 @@ def _to_create(desired: Desired, live: Live, newest: Version | None, ctx: Contex
     action = Action.UPDATE if newest is not None else Action.ADOPT
     change = Change(desired.key, action, "changed", desired, live, fields=fields, base=base, pending=True)
     if newest is not None and not ours(desired.key, latest, ctx):
-        outside = _drift_changed(change, latest, newest, ctx)
+        outside = _drift_changed(change, newest, ctx)
         change = replace(change, drift=outside, pending=not equal(desired, newest, ctx))
     defers = desired.release.metadata_only == "defer" and base.health is Health.ACTIVE
     if defers and _same_meaning(desired, base, ctx) and live.serving:
@@ -274,7 +310,7 @@ def _not_desired(key: Key, live: Live | None, ctx: Context) -> Change:
     if mark.protect:
         return replace(change, blocked=(_protected(key, "its manifest set `lifecycle.protect`"),))
     if not ours(key, live.latest, ctx):
-        drift = _drift_changed(change, live.latest, marked[0], ctx)
+        drift = _drift_changed(change, marked[0], ctx)
         change = replace(change, drift=drift)
         if not ctx.delete_edited:
             return replace(change, blocked=(_edited(key, live.latest, ctx),))

@@ -12,8 +12,8 @@ from reconciler.resource import Desired, Json, JsonObject, Live
 def compared(change: Change, desired: Desired, live: Live, ctx: Context) -> Change:
     """The change with what the mutable part needs: a patch, a state to reach, their diffs and drift.
 
-    Nothing marks the mutable part, so a difference counts as drift only where the version that is to
-    serve came from this very commit: then Git cannot have moved.
+    Nothing marks the mutable part. A disabled agent that shall be enabled is drift while its version is
+    what Git says; endpoint and card are where that version came from this very commit, or without Git.
     """
     patch: JsonObject = {}
     fields: list[FieldDiff] = []
@@ -32,9 +32,8 @@ def compared(change: Change, desired: Desired, live: Live, ctx: Context) -> Chan
         enable = desired.enabled
         want, have = ("enabled", "disabled") if enable else ("disabled", "enabled")
         fields.append(FieldDiff("replace", "/state", want, have))
-        drift = (
-            (Drift("disabled" if enable else "changed", by="somebody else"),) if _unmoved(change, ctx) else ()
-        )
+        if enable and not change.pending:
+            drift = (Drift("disabled", by="somebody else"),)
     if patch and _unmoved(change, ctx):
         drift += (Drift("changed", by="somebody else", fields=tuple(fields)),)
     moved = bool(patch or enable is not None) and not drift
@@ -54,7 +53,7 @@ def compared(change: Change, desired: Desired, live: Live, ctx: Context) -> Chan
 
 def _unmoved(change: Change, ctx: Context) -> bool:
     mark = change.target.mark if change.target else None
-    return bool(mark and ctx.commit and mark.commit == ctx.commit and ctx.ours(mark) and not ctx.dirty)
+    return mark is not None and mark.commit == ctx.commit and ctx.ours(mark) and not ctx.dirty
 
 
 def satisfied(stated: Json, live: Json) -> bool:

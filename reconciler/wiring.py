@@ -60,6 +60,13 @@ async def ports(
         yield {"Agent": AgentPort(pipe, project, zipped)}
 
 
+def import_sdk() -> None:
+    """Import what writes need, ahead of the first one."""
+    from reconciler.foundry.warm import import_sdk as warm
+
+    warm()
+
+
 def close() -> None:
     """Stop the sandbox of this process, if one was started."""
     while _embedded:

@@ -15,7 +15,7 @@ from reconciler.options import Allow
 from reconciler.plan import Plan
 from reconciler.reconcile import Inputs, examine
 from reconciler.report import Failed, ProjectReport, ProjectRun, RunReport, project_report, run_report
-from reconciler.wiring import close, ports
+from reconciler.wiring import close, import_sdk, ports
 
 # What one command does with one valid Project.
 Work = Callable[[DesiredProject, Inputs, Ports], Awaitable[ProjectRun]]
@@ -99,9 +99,4 @@ async def examined(project: DesiredProject, inputs: Inputs, there: Ports) -> Pro
 def import_sdk_early(plan: Plan) -> None:
     """Start the SDK's import, which takes a second or more, while a person or a reading takes its time."""
     if plan.needs_sdk and not plan.observe:
-        threading.Thread(target=_import_sdk, daemon=True).start()
-
-
-def _import_sdk() -> None:
-    import azure.ai.projects.aio
-    import azure.ai.projects.models  # noqa: F401
+        threading.Thread(target=import_sdk, daemon=True).start()

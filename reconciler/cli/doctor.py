@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from reconciler.cli import options
+
+if TYPE_CHECKING:
+    from reconciler.cli.checking.check import Check
+    from reconciler.cli.load import Loaded
+    from reconciler.desired import DesiredProject
 
 
 def doctor(
@@ -21,8 +26,104 @@ def doctor(
     ] = 10,
 ) -> None:
     """Test source, network, sign-in, permissions and clock. Exits 0, or 1 when a check failed."""
-    from reconciler.cli.load import load_source, narrowing
+    from reconciler.cli.checking.view import as_json, as_text, exit_code
+    from reconciler.errors import InvalidInput
+    from reconciler.wiring import close
 
-    loaded = load_source(path, ref, narrowing(project, None, None))
+    if format not in ("text", "json"):
+        raise InvalidInput(f"doctor has no format {format!r}", hint="Use text or json.")
+    try:
+        checks = _checks(path, ref, project, timeout)
+    finally:
+        close()
+    typer.echo(as_json(checks) if format == "json" else as_text(checks), nl=False)
+    raise typer.Exit(exit_code(checks))
+
+
+def _checks(path: str, ref: str | None, projects: list[str] | None, timeout_s: float) -> list[Check]:
+    """Every check, those of the machine first."""
+    import asyncio
+    import os
+    from dataclasses import replace
+
+    from reconciler.cli.checking import machine
+    from reconciler.cli.checking.check import broken, failed
+    from reconciler.cli.load import load_source, narrowing
+    from reconciler.errors import InvalidInput, ReconcilerError
+
+    checks = [machine.programs(machine.PACKAGES), machine.proxies(os.environ)]
+    try:
+        loaded = load_source(path, ref, narrowing(projects, None, None))
+    except InvalidInput as error:
+        said = "; ".join(str(problem) for problem in error.problems[:3]) or str(error)
+        return [*checks, failed("source", f"read {path}", said, error.hint)]
+    except ReconcilerError as error:
+        return [*checks, broken("source", f"read {path}", error)]
+    checks.append(machine.source(loaded.snapshot))
     for one in loaded.projects:
-        typer.echo(f"{one.project.name}: {one.project.endpoint}")
+        found = asyncio.run(_project(one, loaded, timeout_s))
+        checks += [replace(check, project=one.project.name) for check in found]
+    return checks
+
+
+async def _project(project: DesiredProject, loaded: Loaded, timeout_s: float) -> list[Check]:
+    from reconciler.cli.checking import machine, network
+    from reconciler.cli.checking.check import broken, ok
+    from reconciler.errors import ReconcilerError
+    from reconciler.wiring import address
+
+    stated = project.project.endpoint
+    found = [machine.manifests(project), machine.owner(project), machine.mode(project)]
+    endpoint = stated
+    if stated.startswith("sandbox://"):
+        tried = f"start the sandbox with {loaded.settings.sandbox_state}"
+        try:
+            endpoint = address(stated, loaded.settings)
+        except ReconcilerError as error:
+            return [*found, broken("sandbox", tried, error)]
+        found.append(ok("sandbox", tried, f"{stated} is {endpoint} for the time of a run"))
+    else:
+        found.append(ok("endpoint", "form of `endpoint`", stated))
+    way = await network.way(endpoint, timeout_s)
+    reachable = all(check.status != "failed" for check in way)
+    return [*found, *way, *await _service(project, endpoint, reachable, timeout_s)]
+
+
+async def _service(project: DesiredProject, endpoint: str, reachable: bool, timeout_s: float) -> list[Check]:
+    """Sign-in, and what one reading tells."""
+    import time
+
+    from reconciler.cli.checking import service
+    from reconciler.cli.checking.check import failed, skipped
+    from reconciler.foundry import probe
+
+    token, found = "", [service.no_token_needed()]
+    if endpoint.startswith("https://"):
+        try:
+            signed_in, token = await probe.sign_in(timeout_s)
+            found = [service.signed_in(signed_in, time.time())]
+        except probe.NoSignIn as error:
+            found = [service.not_signed_in(error.tried)]
+    tried = f"list agents at {endpoint}"
+    if not reachable or found[0].status == "failed":
+        why = "signing in failed" if reachable else "it cannot be reached"
+        return [*found, skipped("reading", tried, why), service.writing()]
+    try:
+        answer = await probe.ask(endpoint, token=token, timeout_s=timeout_s)
+    except probe.NoAnswer as error:
+        fix = "It accepts connections and does not answer; check the proxy, or try again."
+        return [*found, failed("reading", tried, str(error), fix), service.writing()]
+    needed = service.needed_previews((one.form for one in project.resources), probe.PREVIEWS)
+    asked = None
+    if needed and answer.status == 200:
+        features = ",".join(sorted(needed.values()))
+        asked = await probe.ask(endpoint, token=token, features=features, timeout_s=timeout_s)
+    now = time.time()
+    return [
+        *found,
+        service.listing(endpoint, answer),
+        service.clock(answer, now),
+        service.api_version(answer),
+        service.previews(needed, asked),
+        service.writing(),
+    ]

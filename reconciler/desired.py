@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Collection, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from reconciler.building import Building, Built, build
@@ -65,13 +67,28 @@ def load(  # noqa: PLR0913 - each way to narrow a run is an argument of its own
     Raises:
         InvalidInput: no Project, an unknown name, or a Project file that does not say what it wants.
     """
-    library = Library(snapshot, kinds, cache)
-    repository = Repository(library, environ, tuple(projects))
-    every = (*repository.here, *repository.others)
-    found = {id(project): repository.belongings(project) for project in every}
-    loading = _Loading(snapshot, kinds, repository, found)
-    narrow = _Narrow(dict(selector or {}), tuple(only))
-    return tuple(loading.project(project, narrow) for project in repository.chosen)
+    with _collected_later():
+        library = Library(snapshot, kinds, cache)
+        repository = Repository(library, environ, tuple(projects))
+        every = (*repository.here, *repository.others)
+        found = {id(project): repository.belongings(project) for project in every}
+        loading = _Loading(snapshot, kinds, repository, found)
+        narrow = _Narrow(dict(selector or {}), tuple(only))
+        return tuple(loading.project(project, narrow) for project in repository.chosen)
+
+
+@contextmanager
+def _collected_later() -> Iterator[None]:
+    """Garbage is collected afterwards: everything made here lives until the end of the load, and looking
+    through all of it again and again took half of the time of 10,000 manifests.
+    """
+    running = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if running:
+            gc.enable()
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
 from posixpath import dirname
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from reconciler.errors import Finding, Place, Problem, SourceError
 from reconciler.globs import joined
@@ -16,17 +16,19 @@ from reconciler.yaml_nodes import Document, Parsed, parse
 
 API_VERSION: Final = "reconciler/v1"
 PROJECT: Final = "Project"
-# The service's rule for agent names (foundry-facts 4); our own names follow it.
+# The service's rule for agent names (hosted agents docs); our own names follow it.
 NAME: Final = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?")
 _ENVELOPE: Final = ("apiVersion", "kind", "metadata", "spec")
 _METADATA: Final = ("name", "labels")
 
 
 class SourceFile(Protocol):
-    """One file of the source: `blob` is the id of its content, `size` in bytes."""
+    """One file of the source: `blob` is the id of its content, `size` in bytes; a `link` is never read."""
 
     @property
     def path(self) -> str: ...
+    @property
+    def link(self) -> bool: ...
     @property
     def blob(self) -> str: ...
     @property
@@ -43,7 +45,7 @@ class Snapshot(Protocol):
     @property
     def origin(self) -> str: ...
     @property
-    def files(self) -> Mapping[str, Any]: ...
+    def files(self) -> Mapping[str, SourceFile]: ...
     def read(self, path: str) -> bytes: ...
     def code(
         self, folder: str, ignore_file: str = ".agentignore"
@@ -160,10 +162,10 @@ class Library:
 
         A file that the cache knows is not read again: any document of ours then counts as a match.
         """
-        known = self._cache.get(self.snapshot.files[path].blob) if self._cache else None
-        if known is not None and not known.faults:
-            return any(is_ours(document.value) for document in known.documents)
         try:
+            known = self._cache.get(self.snapshot.files[path].blob) if self._cache else None
+            if known is not None and not known.faults:
+                return any(is_ours(document.value) for document in known.documents)
             return pattern.search(self.bytes(path)) is not None
         except SourceError:
             return False
@@ -204,9 +206,11 @@ class Library:
         )
 
     def _parsed(self, path: str) -> Parsed:
-        if self._cache is None:
+        file = self.snapshot.files[path]
+        # The id of a link is that of its target's name; reading it is the way to its refusal.
+        if self._cache is None or file.link:
             return parse(self.bytes(path))
-        blob = self.snapshot.files[path].blob
+        blob = file.blob
         parsed = self._cache.get(blob)
         if parsed is None:
             parsed = self._cache[blob] = parse(self.bytes(path))

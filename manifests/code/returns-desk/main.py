@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
-from azure.ai.agentserver.responses import CreateResponse, ResponsesAgentServerHost, TextResponse
+from azure.ai.agentserver.responses import (
+    CreateResponse,
+    ResponseContext,
+    ResponsesAgentServerHost,
+    TextResponse,
+)
 
 RETURN_DAYS = int(os.environ.get("RETURN_DAYS", "30"))
 app = ResponsesAgentServerHost()
@@ -17,14 +23,15 @@ def may_return(delivered: date, today: date) -> bool:
 
 
 @app.response_handler
-async def answer(request: CreateResponse, context: object, cancellation: object) -> TextResponse:
-    """The delivery date in the question decides."""
-    text = str(request.input)
+async def answer(request: CreateResponse, context: ResponseContext, cancelled: asyncio.Event) -> TextResponse:
+    """The date at the end of the question decides."""
+    question = await context.get_input_text()
     try:
-        delivered = date.fromisoformat(text.strip()[-10:])
+        delivered = date.fromisoformat(question.strip()[-10:])
     except ValueError:
         return TextResponse(context, request, text="When was it delivered? Write it as 2026-05-31.")
-    verdict = "Yes" if may_return(delivered, date.today()) else "No, the period is over"
+    open_still = may_return(delivered, datetime.now(UTC).date())
+    verdict = "Yes" if open_still else "No, the period is over"
     return TextResponse(context, request, text=f"{verdict} ({RETURN_DAYS} days).")
 
 

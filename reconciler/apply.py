@@ -47,6 +47,11 @@ class Outcome:
         """Whether the steps after this one may run."""
         return self.outcome in _WELL and self.reason not in ("NotTaken",)
 
+    @property
+    def open(self) -> bool:
+        """Whether something is left undone; a version that cannot be retired yet is not."""
+        return not self.well and not (self.step == "retire-version" and self.outcome == "skipped")
+
 
 @dataclass
 class Stop:
@@ -201,7 +206,7 @@ async def _resource(planned: Planned, run: Applying) -> Any:
         outputs |= made
         yield outcome
         # What cannot be retired now is left for another day; it must not hold up the rest.
-        if not outcome.well and not (step.name == "retire-version" and outcome.outcome == "skipped"):
+        if outcome.open:
             return
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
 
-# What no container start needs and what may hold secrets, as azd leaves out too (foundry-facts 1.1), so
+# What no container start needs and what may hold secrets, as azd leaves out too (hosted agents docs), so
 # that a folder moved from azd keeps its content. A folder's own file may take one back with `!`.
 DEFAULTS: Final = (
     "agent.yaml",

@@ -10,7 +10,7 @@ from reconciler.resource import JsonObject, Mark
 
 # The service keeps metadata as strings; this is the one key that is ours. Renaming it disowns every agent.
 MARK_KEY: Final = "reconciler"
-# The service refuses longer metadata values (foundry-api §5.2).
+# The service refuses longer metadata values (azure-ai-projects 2.10).
 MAX_MARK_CHARS: Final = 512
 _FORMAT: Final = 1
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import IntEnum
 from typing import Final
 
 from reconciler.apply import Outcome
@@ -16,27 +14,12 @@ from reconciler.kinds.kind import Action, Change, Drift
 from reconciler.masking import Masker
 from reconciler.plan import Plan, Planned
 from reconciler.policies import Verdict
-from reconciler.resource import Health, Json
+from reconciler.resource import Json
+from reconciler.tally import COUNTS, Course, ExitCode, creating, exit_code, stalled, summary, worst
 
 FORMAT: Final = "reconciler.report/v1"
 
-
-class ExitCode(IntEnum):
-    """How a run ended, for scripts; of several Projects the first in `_FIRST` counts."""
-
-    DONE = 0
-    ERROR = 1
-    PENDING = 2
-    REFUSED = 3
-    PARTLY = 4
-
-
-_FIRST: Final = (ExitCode.ERROR, ExitCode.PARTLY, ExitCode.REFUSED, ExitCode.PENDING, ExitCode.DONE)
-
-
-def worst(codes: Sequence[ExitCode]) -> ExitCode:
-    """The exit code of a run over several Projects: the first of 1, 4, 3, 2, 0 that occurs."""
-    return next((code for code in _FIRST if code in codes), ExitCode.DONE)
+__all__ = ["FORMAT", "ExitCode", "RunReport", "project_report", "run_report", "worst"]
 
 
 @dataclass(frozen=True)
@@ -162,22 +145,23 @@ def project_report(command: str, run: ProjectRun, now: int) -> ProjectReport:
     """The report of one Project; everything in it is masked already."""
     plan = run.plan
     if plan is None:
-        zero = dict.fromkeys(_COUNTS, 0)
+        zero = dict.fromkeys(COUNTS, 0)
         return ProjectReport(
             run.name, run.endpoint, "", ExitCode.ERROR, zero, notes=run.notes, failed=run.failed
         )
     mask = run.masker
-    final = _final_outcomes(run.outcomes)
+    failed = run.failed is not None
+    course = Course(plan, run.last or plan, run.outcomes, failed, run.skipped)
     return ProjectReport(
         name=run.name,
         endpoint=run.endpoint,
         digest=plan.digest,
-        exit_code=_exit_code(command, run, plan, final),
-        summary=_summary(command, plan, run.outcomes, final),
+        exit_code=exit_code(command, course),
+        summary=summary(command, course),
         changes=tuple(_change(item, mask) for item in plan.planned if _shown(item)),
         verdicts=tuple(_verdict(verdict, mask) for verdict in plan.verdicts),
         outcomes=tuple(_outcome(outcome, mask) for outcome in run.outcomes),
-        conditions=_conditions(run, plan, final, now),
+        conditions=_conditions(course, mask, now),
         notes=run.notes,
         failed=run.failed,
         observe=plan.observe,
@@ -197,20 +181,6 @@ def _by_name(project: ProjectReport) -> str:
     return project.name
 
 
-_COUNTS: Final = (
-    "add",
-    "change",
-    "destroy",
-    "adopt",
-    "unchanged",
-    "unmarked",
-    "drifted",
-    "refused",
-    "failed",
-    "pending",
-)
-
-
 def _shown(item: Planned) -> bool:
     change = item.change
     return (
@@ -218,95 +188,6 @@ def _shown(item: Planned) -> bool:
         or bool(change.drift or change.notes or change.held)
         or change.reason not in ("equal", "unmanaged")
     )
-
-
-def _final_outcomes(outcomes: Sequence[Outcome]) -> list[Outcome]:
-    """The last word on each step of each resource: a later attempt's outcome replaces an earlier one's."""
-    last: dict[tuple[str, str], Outcome] = {}
-    for outcome in outcomes:
-        if outcome.step == "read" or outcome.well:
-            # The resource got further: what an earlier attempt said about waiting or moving is over.
-            for known in [k for k, v in last.items() if k[0] == str(outcome.key) and not v.well]:
-                del last[known]
-        last[(str(outcome.key), outcome.step)] = outcome
-    return list(last.values())
-
-
-def _counted(planned: Planned) -> str:
-    """Under which word of the summary a change counts, "" for none."""
-    if planned.refused:
-        return "refused"
-    change = planned.change
-    match change.action:
-        case Action.CREATE:
-            return "add"
-        case Action.DELETE:
-            return "destroy"
-        case Action.ADOPT:
-            return "adopt"
-        case Action.UPDATE | Action.MOVE:
-            return "change"
-        case Action.NONE:
-            return "unchanged" if change.desired is not None else ""
-
-
-def _summary(
-    command: str, plan: Plan, outcomes: Sequence[Outcome], final: Sequence[Outcome]
-) -> dict[str, int]:
-    counts: Counter[str] = Counter()
-    wrote = {outcome.key for outcome in outcomes if outcome.well and outcome.outcome not in _NO_WRITE}
-    for planned in plan.planned:
-        word = _counted(planned)
-        if command == "apply" and word in ("add", "change", "destroy", "adopt") and planned.key not in wrote:
-            continue
-        counts[word] += 1
-        counts["unmarked"] += planned.change.unmarked
-        counts["drifted"] += bool(drifts(planned.change))
-    counts["failed"] = sum(outcome.outcome == "failed" for outcome in final)
-    counts["pending"] = sum(outcome.outcome == "pending" for outcome in final)
-    if not outcomes and command != "apply":
-        counts["failed"] = sum(_stalled(planned.change) for planned in plan.planned)
-        counts["pending"] = sum(_creating(planned.change) for planned in plan.planned)
-    return {word: counts[word] for word in _COUNTS}
-
-
-_NO_WRITE: Final = frozenset({"unchanged", "activated", "skipped"})
-
-
-def _stalled(change: Change) -> bool:
-    return change.target is not None and change.target.health is Health.FAILED
-
-
-def _creating(change: Change) -> bool:
-    return change.target is not None and change.target.health is Health.CREATING
-
-
-def _exit_code(command: str, run: ProjectRun, plan: Plan, final: Sequence[Outcome]) -> ExitCode:
-    if run.failed is not None:
-        return ExitCode.PARTLY if run.outcomes else ExitCode.ERROR
-    if command == "apply":
-        return _applied(run, plan, final)
-    drifted = any(drifts(planned.change) for planned in plan.planned)
-    if command == "drift":
-        return ExitCode.PENDING if drifted else ExitCode.DONE
-    if plan.refused:
-        return ExitCode.REFUSED
-    pending = any(planned.change.action is not Action.NONE for planned in plan.planned)
-    return ExitCode.PENDING if pending or drifted or run.skipped else ExitCode.DONE
-
-
-def _applied(run: ProjectRun, plan: Plan, final: Sequence[Outcome]) -> ExitCode:
-    if plan.observe:
-        return ExitCode.DONE
-    last = run.last or plan
-    wrote = any(outcome.outcome not in _NO_WRITE and outcome.well for outcome in run.outcomes)
-    left = any(not outcome.well and outcome.reason != "ActiveSessionsKept" for outcome in final)
-    stalled = any(_stalled(planned.change) and not planned.steps for planned in last.planned)
-    if left or stalled or run.skipped:
-        return ExitCode.PARTLY
-    if plan.refused:
-        return ExitCode.PARTLY if wrote else ExitCode.REFUSED
-    return ExitCode.DONE
 
 
 def _origin(change: Change) -> str:
@@ -377,14 +258,14 @@ def _outcome(outcome: Outcome, mask: Masker) -> OutcomeReport:
     )
 
 
-def _conditions(run: ProjectRun, plan: Plan, final: Sequence[Outcome], now: int) -> tuple[Condition, ...]:
+def _conditions(course: Course, mask: Masker, now: int) -> tuple[Condition, ...]:
     """What is not Ready, one condition a resource, and the Project's own Ready at the end."""
     found: dict[str, Condition] = {}
-    for planned in (run.last or plan).planned:
+    for planned in _latest(course):
         change, key = planned.change, str(planned.key)
-        if _stalled(change):
+        if stalled(change):
             found[key] = Condition(key, "Stalled", True, *_failure(change), now)
-        elif _creating(change):
+        elif creating(change):
             text = "the service is still starting the version"
             found[key] = Condition(key, "Reconciling", True, "Creating", text, now)
         elif drift := drifts(change):
@@ -392,17 +273,23 @@ def _conditions(run: ProjectRun, plan: Plan, final: Sequence[Outcome], now: int)
         elif change.live is not None and change.live.disabled_by:
             text = f"disabled by its {change.live.disabled_by}"
             found[key] = Condition(key, "Ready", False, "DisabledByIdentity", text, now)
-    for outcome in final:
-        if outcome.well:
+    for outcome in course.final:
+        if not outcome.open:
             continue
         kind = "Reconciling" if outcome.retryable or outcome.outcome == "pending" else "Stalled"
-        text = run.masker.text(outcome.note or (outcome.error[0] if outcome.error else outcome.reason))
+        text = mask.text(outcome.note or (outcome.error[0] if outcome.error else outcome.reason))
         found[str(outcome.key)] = Condition(
             str(outcome.key), kind, True, outcome.reason or "Failed", text, now
         )
-    ready = not found and not plan.refused
-    reason = "InSync" if ready else "Refused" if plan.refused else "NotInSync"
+    ready = not found and not course.plan.refused
+    reason = "InSync" if ready else "Refused" if course.plan.refused else "NotInSync"
     return (*found.values(), Condition("", "Ready", ready, reason, "", now))
+
+
+def _latest(course: Course) -> list[Planned]:
+    """Each resource as it was last looked at."""
+    later = {planned.key: planned for planned in course.last.planned}
+    return [later.get(planned.key, planned) for planned in course.plan.planned]
 
 
 def _failure(change: Change) -> tuple[str, str]:

@@ -14,6 +14,10 @@ from tests.world import World
 
 _numbers = itertools.count(1)
 
+# What CI systems set changes what commands print; a test that wants it sets it.
+for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "TF_BUILD", "GITLAB_CI", "NO_COLOR"):
+    os.environ.pop(name, None)
+
 
 @pytest.fixture(scope="session")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:

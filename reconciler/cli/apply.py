@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from reconciler.desired import DesiredProject
     from reconciler.live import Ports
     from reconciler.plan import Plan
+    from reconciler.policies import Verdict
     from reconciler.reconcile import Inputs
     from reconciler.report import ProjectRun, RunReport
 
@@ -178,7 +179,7 @@ def _refused_by_user(plan: Plan) -> Plan:
     return _without_steps(plan, verdict)
 
 
-def _without_steps(plan: Plan, verdict: object) -> Plan:
+def _without_steps(plan: Plan, verdict: Verdict) -> Plan:
     from dataclasses import replace
 
     planned = tuple(replace(item, now=(), later=(), refused=bool(item.steps)) for item in plan.planned)

@@ -74,7 +74,7 @@ def read_receipt(path: str) -> Receipt | None:
         return None
     try:
         return Receipt.model_validate_json(file.read_bytes())
-    except (OSError, ValidationError) as error:
+    except (OSError, ValidationError):
         raise InvalidInput(
             f"{path} is no plan file of this version",
             hint="Give a folder with manifests, or a file that `reconciler plan --out FILE` wrote.",

@@ -188,8 +188,10 @@ def test_on_remove_keep_leaves_the_agent(world: World) -> None:
 def test_a_name_another_project_desires_is_handed_over(world: World) -> None:
     many(world, 4)
     body = {"endpoint": world.endpoint, "owner": "other", "resources": ["other/*.yaml"]}
-    world.write("other.yaml", {"apiVersion": "reconciler/v1", "kind": "Project",
-                               "metadata": {"name": "other"}, "spec": body})
+    world.write(
+        "other.yaml",
+        {"apiVersion": "reconciler/v1", "kind": "Project", "metadata": {"name": "other"}, "spec": body},
+    )
     (world.repo / "other").mkdir()
     (world.repo / "agents/a00.yaml").rename(world.repo / "other/a00.yaml")
     world.project(resources=["agents/*.yaml"])
@@ -323,8 +325,15 @@ def test_on_invalid_skip_applies_the_rest_and_deletes_nothing(world: World) -> N
     many(world, 4)
     world.project(sync={"on_invalid": "skip"})
     world.agent("a01", prompt("Other"))
-    world.write("agents/a02.yaml", {"apiVersion": "reconciler/v1", "kind": "Agent",
-                                    "metadata": {"name": "a02"}, "spec": {"definition": {"kind": "promt"}}})
+    world.write(
+        "agents/a02.yaml",
+        {
+            "apiVersion": "reconciler/v1",
+            "kind": "Agent",
+            "metadata": {"name": "a02"},
+            "spec": {"definition": {"kind": "promt"}},
+        },
+    )
     drop(world, 0)
 
     assert world.apply().exit_code == 4

@@ -131,7 +131,9 @@ def test_a_different_agent_without_mark_is_adopted(world: World) -> None:
 
 @pytest.mark.rule("C2")
 def test_null_and_listed_empties_mean_absent(world: World) -> None:
-    world.seed({"name": "triage", "versions": [{"definition": prompt("Same"), "metadata": {}, "description": ""}]})
+    world.seed(
+        {"name": "triage", "versions": [{"definition": prompt("Same"), "metadata": {}, "description": ""}]}
+    )
     world.agent("triage", prompt("Same", temperature=None))
     world.commit()
 

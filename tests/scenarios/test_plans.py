@@ -145,8 +145,10 @@ def test_a_write_of_unknown_outcome_happens_once(world: World, action: dict[str,
 
 @pytest.mark.rule("P7")
 def test_a_failed_agent_stops_only_itself(world: World) -> None:
-    rule = {"match": {"method": "POST", "path": "/agents/bad/versions", "project": world.name},
-            "action": {"status": 400, "body": {"error": {"code": "invalid_payload", "message": "no"}}}}
+    rule = {
+        "match": {"method": "POST", "path": "/agents/bad/versions", "project": world.name},
+        "action": {"status": 400, "body": {"error": {"code": "invalid_payload", "message": "no"}}},
+    }
     world.own("PUT", "faults", [rule])
     for name in ("a", "bad", "c"):
         world.agent(name)
@@ -254,8 +256,10 @@ def test_values_from_the_environment_are_never_shown(world: World) -> None:
 def test_an_incomplete_list_decides_nothing(world: World, page: dict[str, object]) -> None:
     world.agent("triage")
     world.commit()
-    rule = {"match": {"method": "GET", "path": "/agents", "project": world.name},
-            "action": {"status": 200, "body": page}}
+    rule = {
+        "match": {"method": "GET", "path": "/agents", "project": world.name},
+        "action": {"status": 200, "body": page},
+    }
     world.own("PUT", "faults", [rule])
 
     result = world.apply()
@@ -291,7 +295,9 @@ def test_names_equal_but_for_case_are_an_error(world: World) -> None:
     assert world.apply().exit_code == 3
     assert world.writes() == []
 
-    world.write("agents/second.yaml", (world.repo / "agents/triage.yaml").read_text().replace("triage", "TRIAGE"))
+    world.write(
+        "agents/second.yaml", (world.repo / "agents/triage.yaml").read_text().replace("triage", "TRIAGE")
+    )
     world.commit()
     assert world.apply().exit_code == 1
 
@@ -304,8 +310,11 @@ def test_two_applies_started_together_end_in_one_state(world: World) -> None:
     world.apply()
     world.agent("triage", prompt("Two"))
     world.commit()
-    slow = {"match": {"method": "POST", "path": "/agents/triage/versions", "project": world.name},
-            "times": 2, "action": {"delay_s": 0.5}}
+    slow = {
+        "match": {"method": "POST", "path": "/agents/triage/versions", "project": world.name},
+        "times": 2,
+        "action": {"delay_s": 0.5},
+    }
     world.own("PUT", "faults", [slow])
 
     exits = _together(world)

@@ -18,7 +18,7 @@ from reconciler.resource import Health, Json, JsonObject, Live, Version, traffic
 # A longer prompt is a text of its own: Markdown tools and reviewers read it better outside of YAML.
 _MOST_BLOCK_LINES: Final = 40
 _MOST_BLOCK_CHARS: Final = 20_000
-# The endpoint of an agent that nobody configured (recorded bodies, foundry-api 1.2).
+# The endpoint of an agent that nobody configured (recorded bodies).
 _USUAL_ENDPOINT: Final = {
     "protocol_configuration": {"responses": {}},
     "authorization_schemes": [{"type": "Entra"}],

@@ -97,7 +97,12 @@ def compare(key: Key, desired: Desired | None, live: Live | None, ctx: Context) 
 
 
 def _missing(key: Key, desired: Desired) -> Change:
-    fields = field_diffs(desired.form, {})
+    stated = {**desired.form, "metadata": desired.form.get("metadata", {})}
+    fields = tuple(
+        FieldDiff("add", f"/{part}/{name}" if name else f"/{part}", desired=value)
+        for part, found in stated.items()
+        for name, value in (found.items() if isinstance(found, dict) else [("", found)])
+    )
     return Change(key, Action.CREATE, "missing", desired, None, fields=fields, enable=desired.enabled)
 
 

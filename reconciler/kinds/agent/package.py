@@ -11,7 +11,7 @@ from typing import Final
 from reconciler.errors import Finding, InvalidInput
 from reconciler.resource import Code, Json, JsonObject
 
-# The service's limit for the upload (foundry-api 5.2).
+# The service's limit for the upload (azure-ai-projects 2.10).
 MAX_ZIP_BYTES: Final = 250 * 1024 * 1024
 # Zips know no earlier time; a real one would give every checkout another hash.
 _TIME: Final = (1980, 1, 1, 0, 0, 0)

@@ -77,6 +77,7 @@ def test_a_killed_server_has_kept_what_it_answered(tmp_path: Path) -> None:
         assert ask(after, "GET", AGENT)[0] == 200
 
 
+@pytest.mark.rule("P10")
 def test_a_newer_state_is_refused_and_left_alone(tmp_path: Path) -> None:
     file = tmp_path / "state.db"
     with Sandbox(file):
@@ -91,6 +92,7 @@ def test_a_newer_state_is_refused_and_left_alone(tmp_path: Path) -> None:
     assert [each.name for each in tmp_path.iterdir()] == ["state.db"]
 
 
+@pytest.mark.rule("P10")
 def test_an_older_state_is_migrated_after_a_copy(tmp_path: Path) -> None:
     file = tmp_path / "state.db"
     with Sandbox(file) as first:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 
 from reconciler.cli.importing.importer import Imported
@@ -46,8 +47,9 @@ def _lines(done: Imported, left: tuple[str, ...]) -> Iterator[str]:
     else:
         yield "Checked: a plan of what was written says no changes."
     yield "\nNext:"
-    yield f"  reconciler plan {target.folder}".ljust(40) + "see that nothing would change"
-    yield f"  git add {target.folder}".ljust(40) + "review and commit the manifests"
+    folder = shlex.quote(str(target.folder))
+    yield f"  reconciler plan {folder}".ljust(40) + "  see that nothing would change"
+    yield f"  git add {folder}".ljust(40) + "  review and commit the manifests"
     if target.fresh:
         yield "  then write `mode: enforce` in the Project, and changes in Git are applied."
 

@@ -22,6 +22,8 @@ def init(
     ] = False,
 ) -> None:
     """Write a Project and an example agent. Never overwrites. Exits 0, or 1 with nothing written."""
+    import shlex
+
     from reconciler.cli.new_files import write_new
     from reconciler.cli.starter import AGENT, GITHUB, name_from, project_manifest
 
@@ -42,7 +44,7 @@ def init(
         ("plan", "what would be done?"),
         ("apply", "do it"),
     ):
-        typer.echo(f"  reconciler {command} {dir}".ljust(40) + what)
+        typer.echo(f"  reconciler {command} {shlex.quote(dir)}".ljust(40) + f"  {what}")
 
 
 def _owner(folder: Path, project: str) -> str:

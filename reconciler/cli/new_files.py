@@ -66,6 +66,7 @@ def check_project(name: str, endpoint: str) -> None:
     """Raises InvalidInput where a name and an endpoint make no valid Project."""
     from pydantic import ValidationError
 
+    from reconciler.location import redact
     from reconciler.manifest import NAME
     from reconciler.model_findings import findings
     from reconciler.project_spec import ProjectSpec
@@ -79,4 +80,5 @@ def check_project(name: str, endpoint: str) -> None:
         ProjectSpec.model_validate({"endpoint": endpoint})
     except ValidationError as error:
         found = findings(error, ProjectSpec)[0]
-        raise InvalidInput(f"--endpoint {endpoint[:200]!r}: {found.message}", hint=found.hint) from None
+        shown = redact(endpoint).partition("?")[0][:200]
+        raise InvalidInput(f"--endpoint {shown!r}: {found.message}", hint=found.hint) from None

@@ -19,6 +19,19 @@ class FieldDiff:
     live: Json = None
 
 
+def same(desired: Json, live: Json) -> bool:
+    """Whether two JSON values say the same: 1 and 1.0 do; 1 and true do not, though Python has them equal."""
+    return bool(desired == live) and _same_types(desired, live)
+
+
+def _same_types(desired: Json, live: Json) -> bool:
+    if isinstance(desired, dict):
+        return all(_same_types(value, live[key]) for key, value in desired.items())
+    if isinstance(desired, list):
+        return all(_same_types(*pair) for pair in zip(desired, live, strict=True))
+    return isinstance(desired, bool) == isinstance(live, bool)
+
+
 # More differences than a person reads; the rest is counted in one line.
 _MOST: Final = 200
 
@@ -29,7 +42,7 @@ def field_diffs(desired: JsonObject, live: JsonObject) -> tuple[FieldDiff, ...]:
     Items of lists whose items all have a `type` are matched by type and name, so that one tool put in
     front of nine is one addition; that their order differs is then a difference of its own.
     """
-    if desired == live:
+    if same(desired, live):
         return ()
     from deepdiff import DeepDiff
 

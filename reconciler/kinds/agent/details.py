@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from reconciler.fields import FieldDiff
+from reconciler.fields import FieldDiff, same
 from reconciler.kinds.kind import Action, Change, Context, Drift
 from reconciler.resource import Desired, Json, JsonObject, Live
 
@@ -72,7 +72,7 @@ def differences(stated: Json, live: Json, path: str = "") -> list[tuple[str, Jso
         return found
     if isinstance(stated, list):
         return _list_differences(stated, live, path)
-    return [] if stated == live else [(path, stated, live)]
+    return [] if same(stated, live) else [(path, stated, live)]
 
 
 def _list_differences(stated: list[Json], live: Json, path: str) -> list[tuple[str, Json, Json]]:

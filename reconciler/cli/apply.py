@@ -10,7 +10,6 @@ import typer
 from reconciler.cli import options
 
 if TYPE_CHECKING:
-    from reconciler.apply import Outcome
     from reconciler.cli.receipt import Receipt
     from reconciler.desired import DesiredProject
     from reconciler.live import Ports
@@ -78,6 +77,7 @@ def apply(
         timeout_s=timeout,
         receipt=receipt,
         digest=plan_digest,
+        log_level=loaded.settings.log_level,
     )
     report = over_projects("apply", loaded, allow, worker.work, max_deletes)
     emit(worker.shortened(report), where)
@@ -88,8 +88,16 @@ class _Worker:
     """Applies one Project after the other, shows each plan first and remembers which it has shown."""
 
     def __init__(
-        self, *, text: bool, ask: bool, timeout_s: float, receipt: Receipt | None, digest: str | None
+        self,
+        *,
+        text: bool,
+        ask: bool,
+        timeout_s: float,
+        receipt: Receipt | None,
+        digest: str | None,
+        log_level: str,
     ) -> None:
+        self.log_level = log_level
         self.text = text
         self.ask = ask
         self.timeout_s = timeout_s
@@ -101,6 +109,7 @@ class _Worker:
         """Examine, show, ask, and apply until settled."""
         from reconciler.apply import Stop
         from reconciler.cli.loop import Looping, apply_until_settled, signals
+        from reconciler.cli.progress import Progress
         from reconciler.cli.run import import_sdk_early
         from reconciler.plan import approve
         from reconciler.reconcile import examine
@@ -117,9 +126,10 @@ class _Worker:
         if self.ask and plan.steps and not plan.observe and not _confirmed(name):
             return ProjectRun(name, inputs.endpoint, _refused_by_user(plan))
         stop = Stop()
-        with signals(stop, lambda text: typer.echo(text, err=True)):
+        progress = Progress(self.log_level)
+        with signals(stop, lambda text: typer.echo(text, err=True)), progress.of(plan):
             reviewed = approve(plan) if self.ask or expected else None
-            looping = Looping(self.timeout_s, stop, self._progress, reviewed)
+            looping = Looping(self.timeout_s, stop, progress, reviewed)
             return await apply_until_settled(inputs, ports, plan, looping)
 
     def _show(self, project: DesiredProject, plan: Plan) -> None:
@@ -134,10 +144,6 @@ class _Worker:
         emit(run_report("plan", "", "", [report]), outputs("text", None), ci=False)
         typer.echo()
         self.shown.add(plan.project)
-
-    def _progress(self, outcome: Outcome) -> None:
-        version = f" version {outcome.version}" if outcome.version else ""
-        typer.echo(f"  {outcome.key}: {outcome.step} {outcome.outcome}{version}", err=True)
 
     def shortened(self, report: RunReport) -> RunReport:
         """For text: what was shown before it was applied is not shown again, only what came of it."""

@@ -108,7 +108,7 @@ def inputs_of(
         ctx=context(loaded, project, allow, now),
         kinds=KINDS,
         scope=Scope(
-            prune=sync.prune and sync.mode == "enforce" and not project.invalid,
+            prune=sync.prune and sync.mode == "enforce" and not project.problems,
             protect=tuple(sync.protect),
             forget=tuple(sync.forget),
             elsewhere=project.elsewhere,
@@ -163,9 +163,15 @@ def masker(project: DesiredProject) -> Masker:
     return Masker(project.masked)
 
 
-def policy_problems(project: DesiredProject) -> tuple[Problem, ...]:
-    """Rule names in `policies` that no policy has."""
-    return tuple(
+def problems_of(project: DesiredProject) -> tuple[Problem, ...]:
+    """Everything wrong with a Project: its manifests, and rule names in `policies` that no policy has."""
+    unknown = tuple(
         Problem(project.project.place, "spec.policies", message)
         for message in unknown_rules(project.project.policies)
     )
+    return (*project.problems, *unknown)
+
+
+def notes_of(loaded: Loaded, project: DesiredProject) -> tuple[Problem, ...]:
+    """What is worth knowing and fails nothing: of the source as a whole, then of the Project."""
+    return (*loaded.snapshot.notes, *project.notes)

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable
 
-from reconciler.cli.load import Loaded, inputs_of, masker, policy_problems
+from reconciler.cli.load import Loaded, inputs_of, masker, notes_of, problems_of
 from reconciler.desired import DesiredProject
 from reconciler.errors import ReconcilerError, ServiceError, explain
 from reconciler.live import Ports
@@ -43,7 +43,8 @@ async def _one(
     command: str, loaded: Loaded, project: DesiredProject, allow: Allow, work: Work, max_deletes: int | None
 ) -> ProjectReport:
     settings = project.project
-    if project.problems and not project.invalid_skipped:
+    problems = problems_of(project)
+    if problems and not (project.invalid_skipped and problems == project.problems):
         run = invalid(project)
     else:
         inputs = inputs_of(loaded, project, allow, max_deletes)
@@ -59,8 +60,8 @@ async def _one(
         run.outcomes,
         run.last,
         run.failed,
-        (*project.notes, *policy_problems(project), *(project.problems if run.failed is None else ())),
-        len(project.invalid),
+        (*notes_of(loaded, project), *(problems if run.failed is None else ())),
+        len(problems),
         masker(project),
     )
     return project_report(command, shown, int(time.time()))
@@ -68,11 +69,12 @@ async def _one(
 
 def invalid(project: DesiredProject) -> ProjectRun:
     """The run of a Project whose manifests have problems: nothing was read or written."""
-    count = len(project.problems)
+    problems = problems_of(project)
+    count = len(problems)
     failed = Failed(
         (f"{count} problem{'s' * (count != 1)} in the manifests of Project {project.project.name}",),
         "Nothing was read from the service and nothing was written.",
-        project.problems,
+        problems,
     )
     return ProjectRun(project.project.name, project.project.endpoint, failed=failed)
 

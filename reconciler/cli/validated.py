@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
-from reconciler.cli.load import Loaded, inputs_of, masker, policy_problems
+from reconciler.cli.load import Loaded, inputs_of, masker, notes_of, problems_of
 from reconciler.cli.run import invalid
 from reconciler.desired import DesiredProject
 from reconciler.guards import empty_source
@@ -22,9 +22,9 @@ def validated(loaded: Loaded) -> RunReport:
 
 def _one(loaded: Loaded, project: DesiredProject) -> ProjectReport:
     settings, now = project.project, int(time.time())
-    if project.problems:
-        run = invalid(project)
-        return project_report("validate", replace(run, notes=project.notes), now)
+    if problems_of(project):
+        run = replace(invalid(project), notes=notes_of(loaded, project))
+        return project_report("validate", run, now)
     inputs = inputs_of(loaded, project, Allow())
     empty = empty_source(project.resources, narrowed=project.narrowed, allow=Allow())
     plan = Plan(settings.name, settings.endpoint, settings.owner, (), (*inputs.verdicts, *empty))
@@ -32,7 +32,7 @@ def _one(loaded: Loaded, project: DesiredProject) -> ProjectReport:
         settings.name,
         settings.endpoint,
         plan,
-        notes=(*project.notes, *policy_problems(project)),
+        notes=notes_of(loaded, project),
         masker=masker(project),
     )
     report = project_report("validate", run, now)

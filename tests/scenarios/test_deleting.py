@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.world import World, hosted, prompt
+from tests.world import World, hosted, manifest, prompt
 
 
 def many(world: World, count: int) -> None:
@@ -339,3 +339,34 @@ def test_on_invalid_skip_applies_the_rest_and_deletes_nothing(world: World) -> N
     assert world.apply().exit_code == 4
     assert world.writes() == ["POST /agents/a01/versions"]
     assert world.names() == ["a00", "a01", "a02", "a03"]
+
+    # A file that is no YAML names no agent at all; its agent must not count as removed.
+    world.write("agents/a02.yaml", "kind: [")
+    world.forget()
+    assert world.apply().exit_code == 4
+    assert world.writes() == []
+
+
+@pytest.mark.rule("D2")
+def test_updating_most_agents_of_this_very_commit_is_refused(world: World) -> None:
+    """The commit that made them wants them otherwise: something else than Git moved, for all at once."""
+    world.environ["TONE"] = "brief"
+    world.project(values_from_env=["TONE"])
+    for number in range(10):
+        world.write(
+            f"agents/a{number}.yaml",
+            manifest("Agent", f"a{number}", {"definition": prompt(), "description": {"$text": "Be ${TONE}"}}),
+        )
+    world.commit()
+    assert world.apply().exit_code == 0
+    world.environ["TONE"] = "verbose"
+    world.forget()
+
+    refused = world.apply()
+
+    assert refused.exit_code == 3
+    assert "sync.limits.updates_percent: 50" in refused.stdout
+    assert world.writes() == []
+    world.commit("A commit that moves Git")
+    assert world.apply().exit_code == 0
+    world.in_sync()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from reconciler.fields import FieldDiff, field_diffs
+from reconciler.fields import FieldDiff, field_diffs, same
 from reconciler.kinds.agent import details
 from reconciler.kinds.agent.normal import FOREIGN_METADATA, normal
 from reconciler.kinds.kind import Action, Change, Context, Drift, Refusal
@@ -25,7 +25,7 @@ def equal(desired: Desired, version: Version, ctx: Context) -> bool:
     if ours(desired.key, version, ctx) and version.mark and version.mark.spec == desired.fingerprint:
         return True
     want, have = _comparable(desired, version.form)
-    return want == have and _same_code(desired, version, ctx) and _same_foreign(desired, version)
+    return same(want, have) and _same_code(desired, version, ctx) and _same_foreign(desired, version)
 
 
 def _comparable(desired: Desired, form: JsonObject) -> tuple[JsonObject, JsonObject]:
@@ -53,7 +53,7 @@ def _same_code(desired: Desired, version: Version, ctx: Context) -> bool:
 def _same_meaning(desired: Desired, version: Version, ctx: Context) -> bool:
     """Whether only description, metadata or mark differ (rule C4)."""
     want, have = _comparable(desired, version.form)
-    return want.get("definition") == have.get("definition") and _same_code(desired, version, ctx)
+    return same(want.get("definition"), have.get("definition")) and _same_code(desired, version, ctx)
 
 
 def looks(desired: Desired | None, live: Live, ctx: Context) -> tuple[str, ...] | None:
@@ -93,6 +93,7 @@ def compare(key: Key, desired: Desired | None, live: Live | None, ctx: Context) 
     if live is None or live.latest is None:
         return _missing(key, desired)
     change = _with_target(desired, live, ctx)
+    change = replace(change, notes=(*change.notes, *live.warnings))
     return _blocked(details.compared(change, desired, live, ctx), desired, live, ctx)
 
 
@@ -113,8 +114,8 @@ def _with_target(desired: Desired, live: Live, ctx: Context) -> Change:
     if target is None:
         return _to_create(desired, live, newest, ctx)
     change = Change(key, Action.NONE, "equal", desired, live, target=target, base=target)
-    change = replace(change, unmarked=not ours(key, target, ctx), notes=_mark_notes(desired, target))
-    if ctx.mark_equal and (change.unmarked or change.notes):
+    change = replace(change, unmarked=not ours(key, target, ctx), notes=_mark_notes(desired, target, ctx))
+    if ctx.mark_equal and (change.unmarked or _protection_unmarked(desired, target)):
         return replace(change, action=Action.ADOPT, reason="mark", target=None, pending=True)
     if target.health is not Health.ACTIVE:
         notes = (*change.notes, *_failure_notes(target))
@@ -138,11 +139,21 @@ def failure_text(version: Version) -> str:
     return ": ".join(part for part in parts if part) or f"version {version.number} failed"
 
 
-def _mark_notes(desired: Desired, target: Version) -> tuple[str, ...]:
-    """Protection that only the manifest knows would go with the manifest (rule D3)."""
-    if not desired.lifecycle.protect or target.mark is None or target.mark.protect:
-        return ()
-    return ("`lifecycle.protect` is not in the mark before the next version; `apply --mark` writes it now",)
+def _mark_notes(desired: Desired, target: Version, ctx: Context) -> tuple[str, ...]:
+    """What the mark of an equal version says otherwise than the manifest."""
+    mark, notes = target.mark, list[str]()
+    if _protection_unmarked(desired, target):
+        notes.append(
+            "`lifecycle.protect` is not in the mark before the next version; `apply --mark` writes it now"
+        )
+    if mark is not None and mark.genuine(desired.key, target.number) and not ctx.ours(mark):
+        notes.append(f"version {target.number} carries the mark of `{mark.owner}`")
+    return tuple(notes)
+
+
+def _protection_unmarked(desired: Desired, target: Version) -> bool:
+    """Whether protection is known to the manifest only, and would go with it (rule D3)."""
+    return desired.lifecycle.protect and target.mark is not None and not target.mark.protect
 
 
 def _target(desired: Desired, live: Live, ctx: Context) -> Version | None:

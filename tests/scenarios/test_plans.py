@@ -106,7 +106,7 @@ def test_an_older_checkout_deletes_nothing_it_does_not_know(world: World) -> Non
 
 @pytest.mark.rule("P4")
 def test_an_edit_between_plan_and_write_is_seen(world: World) -> None:
-    """The list lags, so the plan believes that the agent is missing; the reading right before knows better."""
+    """The list lags, so the plan believes that the agent is missing; the reading before the write knows."""
     world.agent("triage")
     world.commit()
     world.apply()

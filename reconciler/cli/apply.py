@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,6 +11,7 @@ import typer
 from reconciler.cli import options
 
 if TYPE_CHECKING:
+    from reconciler.apply import Stop
     from reconciler.cli.receipt import Receipt
     from reconciler.desired import DesiredProject
     from reconciler.live import Ports
@@ -53,6 +55,7 @@ def apply(
     from reconciler.cli.output import emit, outputs
     from reconciler.cli.receipt import read_receipt
     from reconciler.cli.run import over_projects
+    from reconciler.errors import InvalidInput
     from reconciler.options import Allow
 
     where = outputs(format, output)
@@ -70,7 +73,14 @@ def apply(
     receipt = read_receipt(path)
     if receipt is not None:
         path, ref = receipt.source, ref or receipt.ref
+        project = project or [item.name for item in receipt.projects]
+        selector, only = receipt.selector, receipt.only
     loaded = load_source(path, ref, narrowing(project, selector, only))
+    if plan_digest and len(loaded.projects) != 1:
+        raise InvalidInput(
+            f"--plan-digest is about one Project, and this source has {len(loaded.projects)}",
+            hint="Name it with -p, or apply the file of `plan --out`.",
+        )
     worker = _Worker(
         text=format == "text",
         ask=not yes and sys.stdin.isatty() and sys.stdout.isatty(),
@@ -84,26 +94,21 @@ def apply(
     raise typer.Exit(report.exit_code)
 
 
+@dataclass
 class _Worker:
-    """Applies one Project after the other, shows each plan first and remembers which it has shown."""
+    """Applies one Project after the other, shows each plan first and remembers which it has shown.
 
-    def __init__(
-        self,
-        *,
-        text: bool,
-        ask: bool,
-        timeout_s: float,
-        receipt: Receipt | None,
-        digest: str | None,
-        log_level: str,
-    ) -> None:
-        self.log_level = log_level
-        self.text = text
-        self.ask = ask
-        self.timeout_s = timeout_s
-        self.receipt = receipt
-        self.digest = digest
-        self.shown: set[str] = set()
+    `stop` is one for all Projects: who stops the first wants no write in the second either.
+    """
+
+    text: bool
+    ask: bool
+    timeout_s: float
+    receipt: Receipt | None
+    digest: str | None
+    log_level: str
+    stop: Stop | None = None
+    shown: set[str] = field(default_factory=set)
 
     async def work(self, project: DesiredProject, inputs: Inputs, ports: Ports) -> ProjectRun:
         """Examine, show, ask, and apply until settled."""
@@ -125,7 +130,7 @@ class _Worker:
             self._show(project, plan)
         if self.ask and plan.steps and not plan.observe and not _confirmed(name):
             return ProjectRun(name, inputs.endpoint, _refused_by_user(plan))
-        stop = Stop()
+        self.stop = stop = self.stop or Stop()
         progress = Progress(self.log_level)
         with signals(stop, lambda text: typer.echo(text, err=True)), progress.of(plan):
             reviewed = approve(plan) if self.ask or expected else None
@@ -147,8 +152,6 @@ class _Worker:
 
     def shortened(self, report: RunReport) -> RunReport:
         """For text: what was shown before it was applied is not shown again, only what came of it."""
-        from dataclasses import replace
-
         if not self.text:
             return report
         projects = tuple(
@@ -186,7 +189,5 @@ def _refused_by_user(plan: Plan) -> Plan:
 
 
 def _without_steps(plan: Plan, verdict: Verdict) -> Plan:
-    from dataclasses import replace
-
     planned = tuple(replace(item, now=(), later=(), refused=bool(item.steps)) for item in plan.planned)
     return replace(plan, planned=planned, verdicts=(*plan.verdicts, verdict))

@@ -34,7 +34,7 @@ def plan(
     """Show what apply would do. Exits 0 for nothing, 2 for changes, 3 for a refusal."""
     from reconciler.cli.load import load_source, narrowing
     from reconciler.cli.output import emit, outputs
-    from reconciler.cli.receipt import write_receipt
+    from reconciler.cli.receipt import Origin, write_receipt
     from reconciler.cli.run import examined, over_projects
     from reconciler.options import Allow
 
@@ -53,6 +53,6 @@ def plan(
     loaded = load_source(path, ref, narrowing(project, selector, only))
     report = over_projects("plan", loaded, allow, examined, max_deletes)
     if out:
-        write_receipt(report, out, path, ref)
+        write_receipt(report, out, Origin(path, ref, selector or (), only or ()))
     emit(report, where)
     raise typer.Exit(report.exit_code)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -32,6 +34,8 @@ class Receipt(BaseModel):
     format: str = Field(pattern=f"^{_FORMAT}$")
     source: str
     ref: str | None = None
+    selector: list[str] = []
+    only: list[str] = []
     revision: str
     projects: list[ReceiptProject]
 
@@ -40,7 +44,17 @@ class Receipt(BaseModel):
         return next((item.digest for item in self.projects if item.name == project), None)
 
 
-def write_receipt(report: RunReport, file: str, source: str, ref: str | None) -> None:
+@dataclass(frozen=True)
+class Origin:
+    """What was planned: the source as it was named, and the flags that narrowed it."""
+
+    source: str
+    ref: str | None
+    selector: Sequence[str]
+    only: Sequence[str]
+
+
+def write_receipt(report: RunReport, file: str, origin: Origin) -> None:
     """Write the receipt of a plan.
 
     Raises:
@@ -55,7 +69,13 @@ def write_receipt(report: RunReport, file: str, source: str, ref: str | None) ->
         for project in report.projects
     ]
     receipt = Receipt(
-        format=_FORMAT, source=str(source), ref=ref, revision=report.revision, projects=projects
+        format=_FORMAT,
+        source=origin.source,
+        ref=origin.ref,
+        selector=list(origin.selector),
+        only=list(origin.only),
+        revision=report.revision,
+        projects=projects,
     )
     try:
         Path(file).write_bytes(orjson.dumps(receipt.model_dump(), option=orjson.OPT_INDENT_2))

@@ -9,7 +9,7 @@ import typer
 from reconciler.cli import options
 
 if TYPE_CHECKING:
-    from reconciler.cli.importing.importer import Imported, Importer
+    from reconciler.cli.importing.importer import After, Imported, Importer
     from reconciler.cli.importing.target import Target
     from reconciler.kinds.port import Port
     from reconciler.settings import Settings
@@ -48,40 +48,52 @@ def import_(
     wanted = target(Path(dir), endpoint, Path(project_file) if project_file else None, name)
     importer = Importer(wanted, settings, overwrite=overwrite)
     try:
-        done, left = asyncio.run(_imported(importer, wanted, settings, only or []))
+        done, after = asyncio.run(_imported(importer, wanted, settings, only or []))
     finally:
         close()
-    typer.echo(show(done, left), nl=False)
-    raise typer.Exit(4 if done.left_out or left else 0)
+    typer.echo(show(done, after), nl=False)
+    raise typer.Exit(4 if done.left_out or after.changed else 0)
 
 
 async def _imported(
     importer: Importer, target: Target, settings: Settings, only: list[str]
-) -> tuple[Imported, tuple[str, ...]]:
-    """What was imported, and the agents that a plan of the folder on disk would still change."""
+) -> tuple[Imported, After]:
+    """What was imported, and what a plan of the folder on disk says after it."""
+    from reconciler.cli.importing.importer import After
     from reconciler.wiring import ports
 
     # An import makes no zip for the service; whatever compares hashes does so through its own source.
     async with ports(target.name, target.endpoint, lambda code: b"", settings) as there:
         done = await importer.run(there["Agent"], only)
-        return done, await _left(done, there["Agent"]) if done.written else ()
+        wrote = bool(done.written) or not target.fresh
+        return done, await _after(done, there["Agent"]) if wrote and done.read else After()
 
 
-async def _left(done: Imported, port: Port[object]) -> tuple[str, ...]:
-    """Names of imported agents that a plan of the written folder would change: files on disk may be others.
+async def _after(done: Imported, port: Port[object]) -> After:
+    """A plan of the folder: files on disk may be others than those that were tried in memory.
 
     Git may ignore some of them, or the folder may hold a manifest that stands in the way.
     """
     from reconciler.cli.importing.checking import clean
+    from reconciler.cli.importing.importer import After
     from reconciler.cli.load import inputs_of, load_source, narrowing
+    from reconciler.kinds.kind import Action
     from reconciler.options import Allow
     from reconciler.reconcile import examine
 
     loaded = load_source(str(done.target.source), None, narrowing([done.target.name], None, None))
     project = loaded.projects[0]
-    names = {one.name for one in done.written}
+    names = sorted(one.name for one in done.written)
     if project.problems:
-        return tuple(sorted(names))
+        return After(changed=tuple(names))
     plan = await examine(inputs_of(loaded, project, Allow()), {"Agent": port})
     there = {planned.key.name: planned for planned in plan.planned}
-    return tuple(name for name in sorted(names) if name not in there or not clean(plan, there[name]))
+    missing = {one.name for one in done.left_out}
+    return After(
+        changed=tuple(name for name in names if name not in there or not clean(plan, there[name])),
+        deleted=tuple(
+            name
+            for name in sorted(missing & there.keys())
+            if there[name].change.action is Action.DELETE and project.project.sync.mode != "observe"
+        ),
+    )

@@ -5,21 +5,17 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
-from reconciler.cli.importing.importer import Imported
+from reconciler.cli.importing.importer import After, Imported
 from reconciler.cli.importing.manifests import LeftOut
 from reconciler.masking import visible
 
 
-def show(done: Imported, left: tuple[str, ...]) -> str:
-    """The whole report.
-
-    Args:
-        left: agents that a plan of the written files would still change; () where it says no changes.
-    """
-    return visible("\n".join(_lines(done, left))) + "\n"
+def show(done: Imported, after: After) -> str:
+    """The whole report."""
+    return visible("\n".join(_lines(done, after))) + "\n"
 
 
-def _lines(done: Imported, left: tuple[str, ...]) -> Iterator[str]:
+def _lines(done: Imported, after: After) -> Iterator[str]:
     target = done.target
     yield f"Read {_count(done.read, 'agent')} from {target.endpoint}."
     if not done.read:
@@ -38,11 +34,16 @@ def _lines(done: Imported, left: tuple[str, ...]) -> Iterator[str]:
             yield f"  ✓ {target.file.removeprefix(target.prefix)}  Project {target.name}, in `mode: observe`"
     yield from _group("Kept as they are", done.kept)
     yield from _group("Left out", done.left_out)
+    if after.deleted:
+        yield ""
+        yield f"Careful: `apply` would delete {', '.join(after.deleted)}."
+        yield f"  They carry the mark of Project {target.name} and have no manifest."
+        yield "  → Write a manifest, or list the names under `sync.forget` of the Project."
     if not done.written:
         return
     yield ""
-    if left:
-        yield f"A plan of {target.folder} would still change: {', '.join(left)}."
+    if after.changed:
+        yield f"A plan of {target.folder} would still change: {', '.join(after.changed)}."
         yield "  → Look at it with `reconciler plan`; nothing is changed before `mode: enforce` and `apply`."
     else:
         yield "Checked: a plan of what was written says no changes."

@@ -209,6 +209,7 @@ def enforce(world: World) -> None:
     file.write_text(file.read_text().replace("mode: observe", "mode: enforce"))
 
 
+@pytest.mark.rule("M4")
 def test_agents_of_another_owner_plan_as_no_change_and_say_so(world: World) -> None:
     world.agent("triage")
     world.commit()
@@ -258,6 +259,23 @@ def test_a_newer_equal_version_of_ours_that_does_not_serve_is_not_released(world
     world.in_sync()
 
 
+def test_an_agent_of_ours_that_is_left_out_and_would_be_deleted_is_told(world: World) -> None:
+    world.agent("triage", prompt("One."))
+    world.agent("other")
+    world.commit()
+    assert world.apply("--yes").exit_code == 0
+    world.seed({"name": "triage", "versions": [failed(2)]})
+    world.remove("agents/triage.yaml")
+    world.commit()
+
+    done = world.run("import", str(world.repo))
+
+    assert done.exit_code == 4
+    assert "Careful: `apply` would delete triage." in done.stdout
+    assert "list the names under `sync.forget`" in done.stdout
+
+
+@pytest.mark.rule("M5")
 def test_an_imported_agent_is_adopted_by_the_first_change(ready: World) -> None:
     ready.seed({"name": "it", "versions": [v(1), v(2)], "selector": rules(v1=100)})
     imported(ready)
@@ -275,6 +293,7 @@ def test_an_imported_agent_is_adopted_by_the_first_change(ready: World) -> None:
 # Secrets
 
 
+@pytest.mark.rule("P11")
 def test_secrets_in_the_environment_stay_out_of_git_and_live(ready: World) -> None:
     secret = "sk-abcdefghijklmnop1234567890"
     definition = hosted(environment_variables={"OPENAI_API_KEY": secret, "LOG_LEVEL": "INFO"})
@@ -462,6 +481,7 @@ def test_what_cannot_plan_as_no_change_is_left_out_with_a_reason(
     no_changes(ready)
 
 
+@pytest.mark.rule("I5")
 def test_names_equal_but_for_case_are_not_both_imported(ready: World) -> None:
     ready.seed({"name": "Triage", "versions": [v(1)]}, {"name": "triage", "versions": [v(2)]})
 

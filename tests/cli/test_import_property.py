@@ -13,7 +13,7 @@ from reconciler.cli.starter import project_manifest
 from reconciler.desired import load
 from reconciler.kinds.agent.normal import normal
 from reconciler.kinds.registry import KINDS
-from reconciler.resource import Desired, Key, Live, Version
+from reconciler.resource import Desired, Key, Live, Version, canonical
 from tests.cli.test_yaml_text import texts, values
 
 PROJECT = project_manifest("p", "sandbox://p", "o", "observe", ("agents/*.yaml",))
@@ -52,4 +52,4 @@ def test_the_manifest_loads_to_the_live_form(
     written = write(agent, Shape())
 
     assert isinstance(written, Written)
-    assert normal(loaded(written).form, "it") == normal(form, "it")
+    assert canonical(normal(loaded(written).form, "it")) == canonical(normal(form, "it"))

@@ -32,6 +32,18 @@ class Imported:
     left_out: tuple[LeftOut, ...]
 
 
+@dataclass(frozen=True)
+class After:
+    """What a plan of the folder says after an import.
+
+    `changed` are imported agents that it would still change; `deleted` are agents that were left out, and
+    that it would delete, since they carry this Project's mark and have no manifest.
+    """
+
+    changed: tuple[str, ...] = ()
+    deleted: tuple[str, ...] = ()
+
+
 class Importer:
     """One import into one Project.
 
@@ -177,4 +189,4 @@ def _strangers(folder: Path, files: Mapping[str, bytes]) -> list[Path]:
     ]
 
 
-__all__ = ["Imported", "Importer", "chosen_of"]
+__all__ = ["After", "Imported", "Importer", "chosen_of"]

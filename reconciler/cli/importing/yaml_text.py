@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import yaml
 
-from reconciler.resource import Json
+from reconciler.resource import Json, canonical
 from reconciler.yaml_nodes import parse, plain
 
 Path = tuple[str | int, ...]
@@ -41,7 +41,8 @@ def dump(value: Json, comments: Mapping[Path, str] = MappingProxyType({})) -> st
     for blocks in (True, False):
         text = "".join(f"{line}\n" for line in _Writer(blocks, comments).lines(value, 0, ()))
         parsed = parse(text.encode("utf-8", "surrogatepass"))
-        if not parsed.faults and [document.value for document in parsed.documents] == [value]:
+        # By their canonical bytes: Python calls true, 1 and 1.0 equal.
+        if not parsed.faults and [canonical(one.value) for one in parsed.documents] == [canonical(value)]:
             return text
     why = parsed.faults[0].message if parsed.faults else "a value that YAML reads differently"
     raise NotRepresentable(why)

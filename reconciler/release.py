@@ -63,7 +63,9 @@ def ladder(want: Want, versions: Versions, rule: Release, rungs: Rungs[C]) -> tu
     if want.add:
         latest = versions.latest
         # The service follows the newest version at once, before it has started: pin first.
-        if rule.strategy is Strategy.PINNED and not explicit and latest and latest.health is Health.ACTIVE:
+        # A draft cannot be the target of a traffic rule.
+        able = latest is not None and latest.health is Health.ACTIVE and not latest.draft
+        if rule.strategy is Strategy.PINNED and not explicit and latest is not None and able:
             steps.append(rungs.pin(latest))
             explicit = True
         steps.append(rungs.add())

@@ -234,7 +234,8 @@ class _Rungs:
             owner=ctx.owner,
             resource=desired.key.local,
             spec=desired.fingerprint,
-            base=latest.number if latest else "0",
+            # A draft is no release and takes no number; the first release after it is 1.
+            base=latest.number if latest and not latest.draft else "0",
             pinned=traffic_text(live.traffic) if live else "",
             commit=ctx.commit,
             time=ctx.time,

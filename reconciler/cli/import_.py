@@ -41,14 +41,16 @@ def import_(
     from reconciler.cli.import_view import show
     from reconciler.cli.importing.importer import Importer
     from reconciler.cli.importing.target import target
+    from reconciler.cli.new_files import made
     from reconciler.settings import read
     from reconciler.wiring import close
 
     settings = read(os.environ)
-    wanted = target(Path(dir), endpoint, Path(project_file) if project_file else None, name)
-    importer = Importer(wanted, settings, overwrite=overwrite)
     try:
-        done, after = asyncio.run(_imported(importer, wanted, settings, only or []))
+        with made(Path(dir)):
+            wanted = target(Path(dir), endpoint, Path(project_file) if project_file else None, name)
+            importer = Importer(wanted, settings, overwrite=overwrite)
+            done, after = asyncio.run(_imported(importer, wanted, settings, only or []))
     finally:
         close()
     typer.echo(show(done, after), nl=False)

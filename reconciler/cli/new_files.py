@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from reconciler.errors import InvalidInput
@@ -46,6 +47,28 @@ def write(file: Path, content: bytes, *, exclusive: bool = False) -> None:
         raise InvalidInput(
             f"cannot write {file}", hint="Check the folder: does it exist, and who may write there?"
         ) from error
+
+
+@contextmanager
+def made(folder: Path) -> Iterator[None]:
+    """A folder that exists inside the block; one that was made for it and stayed empty goes afterwards.
+
+    Raises:
+        InvalidInput: it cannot be made.
+    """
+    new = [parent for parent in (folder, *folder.parents) if not os.path.lexists(parent)]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidInput(
+            f"cannot make the folder {folder}", hint="Is a part of it a file? Who may write there?"
+        ) from error
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            for parent in new:
+                parent.rmdir()
 
 
 def origin(folder: Path) -> str:

@@ -79,9 +79,9 @@ async def sign_in(timeout_s: float) -> tuple[SignIn, str]:
 
 
 def _tried(message: str) -> tuple[str, ...]:
-    """The chain's message as one line for each credential."""
-    lines = [line.strip() for line in message.splitlines() if line.startswith("\t")]
-    return tuple(line[:200] for line in lines) or (message.strip().split("\n", 1)[0][:200],)
+    """The chain's message as one short line for each credential."""
+    lines = [line.strip().split(". ", 1)[0] for line in message.splitlines() if line.startswith("\t")]
+    return tuple(line[:160] for line in lines) or (message.strip().split("\n", 1)[0][:160],)
 
 
 def facts_of(token: str, expires_at: int, credential: str) -> SignIn:

@@ -235,6 +235,7 @@ def test_our_own_agents_come_back_into_an_empty_repository(world: World) -> None
     done = world.run("import", str(world.repo))
 
     assert (done.exit_code, CLEAN in done.stdout) == (0, True), done.stdout + done.stderr
+    assert "carries the mark" not in done.stdout
     world.commit()
     world.in_sync()
 
@@ -420,7 +421,7 @@ def test_an_empty_project_writes_nothing(ready: World) -> None:
         0,
         True,
     )
-    assert os.listdir(ready.repo) == []
+    assert not ready.repo.exists()
 
 
 # What is left out
@@ -598,7 +599,8 @@ def test_two_projects_of_a_folder_need_a_name(bare_world: World) -> None:
 
     assert done.exit_code == 1
     assert "several Projects fit" in done.stderr
-    assert "Choose one with --name." in done.stderr
+    assert "prod in prod.yaml, stage in stage.yaml" in done.stderr
+    assert "Choose one with --name, or with --project-file FILE." in done.stderr
 
 
 def test_a_project_file_outside_of_the_folder_is_an_error(world: World, tmp_path: Path) -> None:
@@ -638,6 +640,18 @@ def test_a_service_that_refuses_is_an_error(ready: World) -> None:
 
     assert done.exit_code == 1
     assert "cannot list the agents" in done.stderr
+    assert not ready.repo.exists()
+
+
+def test_a_folder_that_cannot_be_made_is_an_error(ready: World, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    ready.repo = tmp_path / "file" / "below"
+
+    done = imported(ready)
+
+    assert done.exit_code == 1
+    assert f"cannot make the folder {ready.repo}" in done.stderr
+    assert "Who may write there?" in done.stderr
 
 
 def test_a_manifest_elsewhere_in_the_project_counts(world: World) -> None:

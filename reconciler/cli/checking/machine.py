@@ -54,7 +54,9 @@ def source(snapshot: Snapshot) -> Check:
     tried, revision = f"read {snapshot.root}", snapshot.revision
     if revision is None:
         fix = "Put the folder under Git, so that runs know which commit they apply and from where."
-        return warning("source", tried, f"{len(snapshot.files)} files, not under Git", fix)
+        count = len(snapshot.files)
+        found = f"{count} file{'s' * (count != 1)}, not under Git"
+        return warning("source", tried, found, fix)
     found = f"{revision}, origin {snapshot.origin or 'unknown'}"
     if revision.shallow:
         fix = "Fetch all of it (`fetch-depth: 0`), so that an older commit never overwrites a newer one."

@@ -51,8 +51,9 @@ def signed_in(found: SignIn, now: float) -> Check:
 
 def not_signed_in(tried_lines: Iterable[str]) -> Check:
     """No token came."""
-    lines = "; ".join(_mask.text(line) for line in tried_lines)
-    return failed("sign-in", "get a token for https://ai.azure.com/.default", lines[:900], _LOGIN)
+    lines = [_mask.text(line) for line in tried_lines]
+    found = "\n".join(["no credential gave a token", *lines])
+    return failed("sign-in", "get a token for https://ai.azure.com/.default", found, _LOGIN)
 
 
 def no_token_needed() -> Check:

@@ -34,7 +34,9 @@ def _lines(checks: Sequence[Check]) -> Iterator[str]:
                 yield ""
             heading = check.project
             yield f"Project {heading}" if heading else "This machine"
-        yield f"  {_SIGNS[check.status]} {check.name.ljust(12)} {check.found}"
+        found, *more = check.found.split("\n")
+        yield f"  {_SIGNS[check.status]} {check.name.ljust(12)} {found}"
+        yield from (f"      · {line}" for line in more)
         if check.status in (Status.FAILED, Status.WARNING):
             yield f"      tried: {check.tried}"
             yield f"      → {check.fix}"

@@ -118,7 +118,7 @@ class Importer:
         follows = latest is not None and live.traffic == ((latest.number, 100),)
         if latest is not None and not (follows and latest.health is Health.ACTIVE):
             live = await port.deepen(live, None)
-        agent = Agent(live, labels=self.target.labels)
+        agent = Agent(live, labels=self.target.labels, owners=self.target.owners)
         base = agent.base
         definition = base.form.get("definition", {}) if base else {}
         if base is None or not definition.get("code_configuration"):

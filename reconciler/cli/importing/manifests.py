@@ -70,12 +70,16 @@ class Written:
 
 @dataclass(frozen=True)
 class Agent:
-    """A live agent with every version that serves, and the folder of its code if it has one."""
+    """A live agent with every version that serves, and the folder of its code if it has one.
+
+    `labels` is what the Project selects by, `owners` are the names that it goes by in marks.
+    """
 
     live: Live
     code: Mapping[str, bytes] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
+    owners: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:
@@ -204,17 +208,18 @@ def _spec(agent: Agent, base: Version, shape: Shape) -> tuple[JsonObject, _Comme
     if shape.lenient:
         spec["schema"] = "warn"
         notes.append("`schema: warn`: parts of it are newer than the schemas of this program")
-    return spec, comments, [*notes, *_remarks(live, base, old)]
+    return spec, comments, [*notes, *_remarks(agent, base, old)]
 
 
-def _remarks(live: Live, base: Version, old: bool) -> Iterator[str]:
+def _remarks(agent: Agent, base: Version, old: bool) -> Iterator[str]:
     """What a person should know about an agent before managing it."""
+    live = agent.live
     if live.latest is not None and live.latest.number != base.number:
         newer = live.latest
         fate = "" if newer.health is Health.ACTIVE else f" ({newer.health})"
         yield f"version {base.number} serves; the newer version {newer.number}{fate} is not in the manifest"
     mark = base.mark
-    if mark is not None and mark.genuine(live.key, base.number):
+    if mark and mark.genuine(live.key, base.number) and mark.owner not in agent.owners:
         yield f"carries the mark of `{mark.owner}`; updates need that owner, `owner_aliases` or --take-over"
     if live.disabled_by:
         yield f"disabled by its {live.disabled_by}, which no manifest says"

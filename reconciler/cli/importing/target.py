@@ -14,7 +14,7 @@ from reconciler.cli.starter import name_from, project_manifest
 from reconciler.errors import InvalidInput
 from reconciler.kinds.registry import KINDS
 from reconciler.manifest import PROJECT, Library
-from reconciler.project import Project, read_project
+from reconciler.project import Project, owner_of, read_project
 from reconciler.repository import Repository
 from reconciler.resource import Key
 from reconciler.source import Snapshot, open_source
@@ -29,7 +29,8 @@ class Target:
 
     `folder` is where paths of written files start, `prefix` the same from the source root ("" or "dir/").
     `file` is the Project's file from the root and `text` its content; `fresh` says that it is not
-    written yet. `known` maps each agent that the Project has already to its file from the root.
+    written yet. `known` maps each agent that the Project has already to its file from the root;
+    `owners` are its names in marks.
     """
 
     folder: Path
@@ -42,6 +43,7 @@ class Target:
     fresh: bool
     known: dict[Key, str]
     labels: dict[str, str]
+    owners: frozenset[str]
 
     @property
     def source(self) -> Path:
@@ -64,7 +66,7 @@ class Target:
 
 
 def target(folder: Path, endpoint: str | None, project_file: Path | None, name: str | None) -> Target:
-    """The Project that the flags and the folder name.
+    """The Project that the flags and the folder, which exists, name.
 
     Raises:
         InvalidInput: no endpoint, two Projects that fit, or another Project that would take the files too.
@@ -72,7 +74,6 @@ def target(folder: Path, endpoint: str | None, project_file: Path | None, name: 
     """
     if endpoint is not None and project_file is not None:
         raise InvalidInput("both --endpoint and --project-file name a project", hint="Give one of the two.")
-    folder.mkdir(parents=True, exist_ok=True)
     snapshot = open_source(str(folder), environ=os.environ)
     projects = list(_projects(snapshot))
     if project_file is not None:
@@ -93,9 +94,11 @@ def target(folder: Path, endpoint: str | None, project_file: Path | None, name: 
         if not fitting:
             return _fresh(folder, snapshot, projects, wanted, name)
     if len(fitting) != 1:
-        names = ", ".join(sorted(project.name for project in fitting or here))
+        names = ", ".join(sorted(f"{one.name} in {one.manifest.file}" for one in fitting or here))
         what = "several Projects fit" if fitting else f"no Project `{name}`"
-        raise InvalidInput(f"{what}: {folder} has {names}", hint="Choose one with --name.")
+        raise InvalidInput(
+            f"{what}: {folder} has {names}", hint="Choose one with --name, or with --project-file FILE."
+        )
     return _existing(folder, snapshot, fitting[0])
 
 
@@ -169,6 +172,7 @@ def _existing(folder: Path, snapshot: Snapshot, project: Project) -> Target:
         fresh=False,
         known=known,
         labels=dict(project.spec.selector),
+        owners=frozenset({owner_of(project, snapshot.origin), *project.spec.owner_aliases}),
     )
 
 
@@ -200,5 +204,15 @@ def _fresh(
         raise InvalidInput(f"{folder / file} exists", hint="Move it away, or import into another folder.")
     text = project_manifest(named, endpoint, owner, "observe", (_RESOURCES,))
     return Target(
-        folder, prefix, snapshot.origin, named, endpoint, prefix + file, text.encode(), True, {}, {}
+        folder=folder,
+        prefix=prefix,
+        origin=snapshot.origin,
+        name=named,
+        endpoint=endpoint,
+        file=prefix + file,
+        text=text.encode(),
+        fresh=True,
+        known={},
+        labels={},
+        owners=frozenset({owner}),
     )

@@ -5,11 +5,16 @@ from __future__ import annotations
 import logging
 import sys
 
-import structlog
+
+def quiet() -> None:
+    """Silence azure's own warnings: what matters of a failed sign-in or a retry is in our report."""
+    logging.getLogger("azure").setLevel(logging.ERROR)
 
 
 def set_up(level: str, *, json: bool = False) -> None:
     """Log from `level` on: lines for a person, or JSON for a machine."""
+    import structlog
+
     number = getattr(logging, level.upper())
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer() if json else structlog.dev.ConsoleRenderer(colors=False)
@@ -25,5 +30,5 @@ def set_up(level: str, *, json: bool = False) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
-    # azure-core warns about every retry by itself; what matters of it is in our own report.
-    logging.getLogger("azure").setLevel(logging.DEBUG if level == "debug" else logging.ERROR)
+    if level == "debug":
+        logging.getLogger("azure").setLevel(logging.DEBUG)

@@ -11,6 +11,7 @@ from reconciler.cli.load import Loaded, inputs_of, masker, notes_of, problems_of
 from reconciler.desired import DesiredProject
 from reconciler.errors import ReconcilerError, ServiceError, explain
 from reconciler.live import Ports
+from reconciler.log import quiet
 from reconciler.options import Allow
 from reconciler.plan import Plan
 from reconciler.reconcile import Inputs, examine
@@ -28,6 +29,8 @@ def over_projects(
 
     An invalid Project is reported with its problems and left alone (rule I1).
     """
+
+    quiet()
 
     async def every() -> list[ProjectReport]:
         return [await _one(command, loaded, project, allow, work, max_deletes) for project in loaded.projects]

@@ -1,17 +1,13 @@
-"""The one azure-core pipeline that reads and the SDK's writes share: auth, rate, retry, one pool."""
+"""The one azure-core pipeline that reads and the SDK's writes share: auth, pace, retry, one pool."""
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass
 from typing import Any, Final
 
-from azure.core.pipeline import AsyncPipeline, PipelineRequest, PipelineResponse
+from azure.core.pipeline import AsyncPipeline
 from azure.core.pipeline.policies import (
     AsyncBearerTokenCredentialPolicy,
-    AsyncHTTPPolicy,
-    AsyncRetryPolicy,
-    ContentDecodePolicy,
     HeadersPolicy,
     RequestIdPolicy,
     UserAgentPolicy,
@@ -20,63 +16,16 @@ from azure.core.pipeline.transport import AioHttpTransport
 
 from reconciler import __version__
 from reconciler.foundry.rate import RateLimiter
+from reconciler.foundry.sending import Pace, Retry
 
 # Source: azure-ai-projects 2.10, `AIProjectClientConfiguration.credential_scopes`.
 SCOPE: Final = "https://ai.azure.com/.default"
-# A service that says "come back in an hour" must not hold a run for an hour (rule P5).
-LONGEST_WAIT_S: Final = 60.0
-_FIRST_WAIT_S: Final = 0.5
+# How the SDK names itself; ours comes before it, as its `user_agent` argument would put it.
+_SDK: Final = "ai-projects/2.10.0"
 _CONNECT_S: Final = 10
 _READ_S: Final = 120
-_WRITES: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
-
-
-class Retry(AsyncRetryPolicy[Any, Any]):
-    """Reads are repeated on 429, 5xx and lost connections; writes only on 429, which is a plain refusal.
-
-    A write whose answer is lost or 5xx may have happened: whoever sent it finds out by reading.
-    """
-
-    def is_retry(self, settings: dict[str, Any], response: PipelineResponse[Any, Any]) -> bool:
-        status: int = response.http_response.status_code
-        if response.http_request.method in _WRITES:
-            return status == 429
-        return status in (408, 429, 500, 502, 503, 504)
-
-    def _is_method_retryable(
-        self, settings: dict[str, Any], request: Any, response: Any | None = None
-    ) -> bool:
-        return bool(request.method not in _WRITES)
-
-    def get_retry_after(self, response: PipelineResponse[Any, Any]) -> float | None:
-        wait_s = super().get_retry_after(response)
-        return None if wait_s is None else min(max(wait_s, 0.0), LONGEST_WAIT_S)
-
-    def get_backoff_time(self, settings: dict[str, Any]) -> float:
-        """Full jitter: workers that were refused together do not come back together."""
-        most_s = min(_FIRST_WAIT_S * 2 ** len(settings["history"]), 30.0)
-        return random.uniform(0, most_s)
-
-
-class Pace(AsyncHTTPPolicy[Any, Any]):
-    """Every attempt takes a token, and tells the bucket how it was answered."""
-
-    def __init__(self, limiter: RateLimiter) -> None:
-        super().__init__()
-        self.limiter = limiter
-
-    async def send(self, request: PipelineRequest[Any]) -> PipelineResponse[Any, Any]:
-        await self.limiter.take()
-        response = await self.next.send(request)
-        if response.http_response.status_code == 429:
-            try:
-                wait_s = float(response.http_response.headers.get("Retry-After") or 0)
-            except ValueError:
-                wait_s = 0.0
-            self.limiter.throttled(max(wait_s, 0.0))
-        else:
-            self.limiter.passed()
-        return response
+# One answer is tried for so often: with the pauses in between about half a minute.
+_REPEATS: Final = 6
 
 
 class NoCredential:
@@ -113,21 +62,23 @@ class Pipe:
         await self.credential.close()
 
 
-def open_pipe(endpoint: str, *, connections: int = 100, retries: int = 6) -> Pipe:
+def open_pipe(endpoint: str, *, connections: int = 100, credential: Any = None) -> Pipe:
     """A pipeline to one project.
 
     Args:
         endpoint: `https://…/api/projects/NAME`, or plain http on loopback, which goes without a token.
         connections: most connections at once.
-        retries: most repetitions of one request; 0 sends everything once.
+        credential: an async credential of azure-core; by default whatever this machine signs in with.
     """
     import aiohttp
 
     secure = endpoint.startswith("https://")
-    credential: Any = _credential() if secure else NoCredential()
+    credential = (credential or _credential()) if secure else NoCredential()
     limiter = RateLimiter()
     session = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=connections),
+        # A login page's cookies are none of our business.
+        cookie_jar=aiohttp.DummyCookieJar(),
         # azure-core decodes bodies itself and asks for them undecoded.
         auto_decompress=False,
         trust_env=True,
@@ -135,21 +86,17 @@ def open_pipe(endpoint: str, *, connections: int = 100, retries: int = 6) -> Pip
     transport = AioHttpTransport(
         session=session, session_owner=True, connection_timeout=_CONNECT_S, read_timeout=_READ_S
     )
+    # No redirects: a token must not follow one, and the service sends none. No decoding either: the SDK and
+    # our reads each parse the body themselves, once.
     policies: list[Any] = [
         RequestIdPolicy(),
         HeadersPolicy(),
-        UserAgentPolicy(sdk_moniker="ai-projects/2.10.0", user_agent=f"reconciler/{__version__}"),
-        ContentDecodePolicy(),
-        Retry(
-            retry_total=retries,
-            retry_status=retries,
-            retry_connect=min(retries, 3),
-            retry_read=min(retries, 3),
-        ),
-        Pace(limiter),
-        AsyncBearerTokenCredentialPolicy(credential, SCOPE) if secure else None,
+        UserAgentPolicy(sdk_moniker=_SDK, user_agent=f"reconciler/{__version__}"),
+        Retry(_REPEATS),
+        Pace(limiter, _REPEATS),
+        *([AsyncBearerTokenCredentialPolicy(credential, SCOPE)] if secure else []),
     ]
-    pipeline: AsyncPipeline[Any, Any] = AsyncPipeline(transport, [policy for policy in policies if policy])
+    pipeline: AsyncPipeline[Any, Any] = AsyncPipeline(transport, policies)
     return Pipe(endpoint.rstrip("/"), pipeline, credential, limiter)
 
 

@@ -11,10 +11,10 @@ bucket of tokens is empty at that moment, and this is all that can be known:
 - While nothing is refused the rate grows with each request that passes, quickly after the first guess, which
   may be far too low, and after each measurement more calmly, until a refusal comes in hundreds of requests.
 
-Refusals of requests that were sent before the last lowering are echoes of the same empty bucket and say nothing
-new. Against simulated buckets of 5 to 500 tokens a second that hold a second's worth, with 4 to 64 workers,
-this takes at most 1.1 times what the bucket allows, and under 1 % is refused once the rate is learned. A bucket
-that holds one token costs about five seconds more; `tests/foundry/test_rate.py` keeps both.
+Refusals of requests that were sent before the last lowering are echoes of the same empty bucket and say
+nothing new. Against simulated buckets of 5 to 500 tokens a second that hold a second's worth, with 4 to 64
+workers, this takes at most 1.1 times what the bucket allows; under 1 % is refused after the first fifth. A
+bucket that holds a single token costs seven seconds more. `tests/foundry/test_rate.py` keeps both.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class RateLimiter:
             self._guess()
 
     def refused(self, sent_at: float, retry_after_s: float = 0.0) -> None:
-        """The request sent then was answered with 429; `retry_after_s` is what that asked for, 0 for nothing."""
+        """The request sent then was answered with 429 and asked to wait so long, 0 for nothing."""
         now = asyncio.get_running_loop().time()
         if retry_after_s > _FOR_ALL_S:
             self._resume_at = max(self._resume_at, now + retry_after_s)

@@ -1,0 +1,121 @@
+"""How one request is sent: paced with the others of its project, and again where that is safe.
+
+Here and nowhere else a request waits for the service. A 429 is a plain refusal: nothing happened, so reads
+and writes are sent again. Reads are also sent again after 5xx and lost connections. A write whose answer is
+lost or 5xx may have happened: whoever sent it finds out by reading (rule P5).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import IO, Any, Final
+
+from azure.core.exceptions import ServiceRequestError, ServiceResponseError
+from azure.core.pipeline import PipelineRequest, PipelineResponse
+from azure.core.pipeline.policies import AsyncHTTPPolicy, AsyncRetryPolicy
+
+from reconciler.foundry.rate import RateLimiter
+
+# A service that says "come back in an hour" must not hold a run for an hour (rule P5).
+LONGEST_WAIT_S: Final = 60.0
+# What refuses one request for so long while others pass will not take it in this run.
+_LONGEST_REFUSED_S: Final = 600.0
+_FIRST_WAIT_S: Final = 0.5
+_LONGEST_JITTER_S: Final = 30.0
+_READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_BROKEN: Final = frozenset({408, 500, 502, 503, 504})
+# A server that is not there at all will not be there a minute later either.
+_MOST_LOST: Final = 3
+# Knows the spellings of Retry-After: seconds, a date, milliseconds under the service's own names.
+_HEADERS: Final = AsyncRetryPolicy[Any, Any]()
+
+
+class Retry(AsyncHTTPPolicy[Any, Any]):
+    """Sends reads again after 5xx and lost connections, at most `repeats` times; writes are sent once."""
+
+    def __init__(self, repeats: int) -> None:
+        super().__init__()
+        self._repeats = repeats
+
+    async def send(self, request: PipelineRequest[Any]) -> PipelineResponse[Any, Any]:
+        if request.http_request.method not in _READS:
+            return await self.next.send(request)
+        for sent in range(1, self._repeats + 1):
+            try:
+                response = await self.next.send(request)
+            except (ServiceRequestError, ServiceResponseError):
+                if sent > _MOST_LOST:
+                    raise
+                wait_s = None
+            else:
+                if response.http_response.status_code not in _BROKEN:
+                    return response
+                wait_s = retry_after_s(response)
+                await _release(response)
+            await asyncio.sleep(jitter_s(sent) if wait_s is None else wait_s)
+        return await self.next.send(request)
+
+
+class Pace(AsyncHTTPPolicy[Any, Any]):
+    """Lets every attempt wait its turn, and sends a refused request again after the wait it was told.
+
+    It gives up when the request was refused `patience` times in a row while nothing else of the project
+    passed either: as long as the project makes progress, the request has to wait and nothing more.
+    """
+
+    def __init__(self, limiter: RateLimiter, patience: int) -> None:
+        super().__init__()
+        self.limiter = limiter
+        self._patience = patience
+
+    async def send(self, request: PipelineRequest[Any]) -> PipelineResponse[Any, Any]:
+        limiter, streams = self.limiter, _streams(request.http_request)
+        end_at = asyncio.get_running_loop().time() + _LONGEST_REFUSED_S
+        passes = refusals = 0
+        while True:
+            sent_at = await limiter.take()
+            response = await self.next.send(request)
+            if response.http_response.status_code != 429:
+                limiter.passed(sent_at)
+                return response
+            wait_s = retry_after_s(response)
+            limiter.refused(sent_at, wait_s or 0.0)
+            refusals = refusals + 1 if limiter.passes == passes else 1
+            passes = limiter.passes
+            if refusals > self._patience or asyncio.get_running_loop().time() > end_at:
+                return response
+            await _release(response)
+            await asyncio.sleep(jitter_s(refusals) if wait_s is None else wait_s)
+            for stream, start in streams:
+                stream.seek(start)
+
+
+def retry_after_s(response: PipelineResponse[Any, Any]) -> float | None:
+    """The wait that the answer asks for, above 0 and at most 60 s; None where it asks for none."""
+    try:
+        wait_s = _HEADERS.get_retry_after(response)
+    except ValueError:
+        return None
+    # Written so that the "nan" which float() reads is no wait.
+    return min(wait_s, LONGEST_WAIT_S) if wait_s is not None and wait_s > 0 else None
+
+
+def jitter_s(tried: int) -> float:
+    """A random wait that grows with the tries, so that workers refused together do not come back together."""
+    return random.uniform(0, min(_FIRST_WAIT_S * 2**tried, _LONGEST_JITTER_S))
+
+
+async def _release(response: PipelineResponse[Any, Any]) -> None:
+    """Read an answer nobody wants to its end, so that its connection can be used again."""
+    # azure-core takes an empty body for one that was not read yet, and refuses to read twice.
+    if not response.http_response.is_stream_consumed:
+        await response.http_response.read()
+
+
+def _streams(request: Any) -> list[tuple[IO[bytes], int]]:
+    """The streams of a form with their positions: what was sent once has to be sent again from there."""
+    files = request.files or ()
+    parts = [part for _, part in (files.items() if isinstance(files, dict) else files)]
+    streams = [item for part in parts for item in (part if isinstance(part, tuple) else (part,))]
+    return [(stream, stream.tell()) for stream in streams if hasattr(stream, "seek")]

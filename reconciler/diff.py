@@ -63,7 +63,7 @@ def diff(
     """
     keys = set(desired) | (set() if scope.narrowed else set(live.items))
     changes = []
-    for key in sorted(keys):
+    for key in sorted(keys, key=lambda key: (key.project, key.kind, key.name)):
         want, there = desired.get(key), live.items.get(key)
         if key in scope.invalid or (there is None and not live.complete):
             continue
@@ -108,6 +108,8 @@ def _scoped(change: Change, scope: Scope) -> Change:
 
 def _by_case(changes: list[Change], live: LiveState) -> list[Change]:
     """Names that are equal but for case are an error (rule I5): the service may not tell them apart."""
+    if not any(change.action is Action.CREATE for change in changes):
+        return changes
     there = {(key.kind, key.name.casefold()): key for key in live.items}
     result = []
     for change in changes:

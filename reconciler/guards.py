@@ -85,8 +85,8 @@ def _stale(changes: Sequence[Change], ctx: Context, is_ancestor: IsAncestor) -> 
     """Rule P3: an older checkout does not overwrite what a newer one made."""
     found = []
     for change in changes:
-        mark = newest_mark(change, ctx)
-        if change.action is Action.NONE or mark is None or not mark.commit or not ctx.commit:
+        mark = None if change.action is Action.NONE else newest_mark(change, ctx)
+        if mark is None or not mark.commit or not ctx.commit:
             continue
         if mark.commit == ctx.commit or not _is_newer(mark, ctx, is_ancestor):
             continue
@@ -132,9 +132,9 @@ def _renames(changes: Sequence[Change], kinds: Registry) -> list[Verdict]:
 def _deletes(changes: Sequence[Change], ctx: Context, limits: Limits) -> list[Verdict]:
     """Rule D2: all deletions together or none, so that nobody finds the first five gone."""
     gone = [change for change in changes if change.action is Action.DELETE and not change.blocked]
-    owned = sum(1 for change in changes if newest_mark(change, ctx) is not None)
     if len(gone) <= 1:
         return []
+    owned = sum(1 for change in changes if newest_mark(change, ctx) is not None)
     share_pct = 100 * len(gone) / max(owned, 1)
     broken = []
     if len(gone) > limits.deletes:

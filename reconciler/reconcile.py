@@ -149,8 +149,8 @@ def _remembering(ctx: Context, memory: Memory) -> Context:
 
 def _settled(change: Change, memory: Memory) -> Change:
     """What the service did not take is not tried again until the manifest or live changes (rule C5)."""
-    live = change.live
-    if live is None or memory.not_taken.get(change.key) != live.fingerprint():
+    known = memory.not_taken.get(change.key)
+    if known is None or change.live is None or known != change.live.fingerprint():
         return change
     return replace(change, action=Action.NONE, reason="not taken")
 

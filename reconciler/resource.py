@@ -161,6 +161,8 @@ class Live:
     @property
     def known(self) -> tuple[Version, ...]:
         """Every version that was read, newest first."""
+        if not self.versions:
+            return () if self.latest is None else (self.latest,)
         found = {version.number: version for version in self.versions}
         if self.latest is not None:
             found[self.latest.number] = self.latest

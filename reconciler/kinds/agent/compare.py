@@ -93,7 +93,8 @@ def compare(key: Key, desired: Desired | None, live: Live | None, ctx: Context) 
     if live is None or live.latest is None:
         return _missing(key, desired)
     change = _with_target(desired, live, ctx)
-    change = replace(change, notes=(*change.notes, *live.warnings))
+    if live.warnings:
+        change = replace(change, notes=(*change.notes, *live.warnings))
     return _blocked(details.compared(change, desired, live, ctx), desired, live, ctx)
 
 
@@ -113,8 +114,17 @@ def _with_target(desired: Desired, live: Live, ctx: Context) -> Change:
     newest = next((version for version in live.known if ours(key, version, ctx)), None)
     if target is None:
         return _to_create(desired, live, newest, ctx)
-    change = Change(key, Action.NONE, "equal", desired, live, target=target, base=target)
-    change = replace(change, unmarked=not ours(key, target, ctx), notes=_mark_notes(desired, target, ctx))
+    change = Change(
+        key,
+        Action.NONE,
+        "equal",
+        desired,
+        live,
+        target=target,
+        base=target,
+        unmarked=not ours(key, target, ctx),
+        notes=_mark_notes(desired, target, ctx),
+    )
     if ctx.mark_equal and (change.unmarked or _protection_unmarked(desired, target)):
         return replace(change, action=Action.ADOPT, reason="mark", target=None, pending=True)
     if target.health is not Health.ACTIVE:

@@ -15,6 +15,8 @@ def compared(change: Change, desired: Desired, live: Live, ctx: Context) -> Chan
     Nothing marks the mutable part. A disabled agent that shall be enabled is drift while its version is
     what Git says; endpoint and card are where that version came from this very commit, or without Git.
     """
+    if not desired.details and desired.enabled is None:
+        return change
     patch: JsonObject = {}
     fields: list[FieldDiff] = []
     for part, stated in desired.details.items():

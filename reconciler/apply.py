@@ -85,8 +85,9 @@ async def apply(plan: Plan, run: Applying) -> tuple[Outcome, ...]:
     """
     first = [planned for planned in plan.planned if planned.steps and not _deletes(planned)]
     last = [planned for planned in plan.planned if planned.steps and _deletes(planned)]
-    outcomes = [_stalled(planned) for planned in plan.planned if is_stalled(planned)]
-    outcomes += await _together(first, run)
+    outcomes = await _together(first, run)
+    # Last, since a step that went well otherwise ends what was said about its agent before.
+    outcomes += [_stalled(planned) for planned in plan.planned if is_stalled(planned)]
     if last and not run.stop.asked.is_set():
         waits, helps = _unmade(first, outcomes)
         unborn = [planned.key for planned in plan.planned if _unborn(planned.change)]
@@ -100,7 +101,8 @@ async def apply(plan: Plan, run: Applying) -> tuple[Outcome, ...]:
 def is_stalled(planned: Planned) -> bool:
     """Whether the version to release failed and nothing is done about it (rule R4)."""
     target = planned.change.target
-    return target is not None and target.health is Health.FAILED and not planned.steps
+    anew = any(step.name == "add-version" for step in planned.steps)
+    return target is not None and target.health is Health.FAILED and not anew
 
 
 def _stalled(planned: Planned) -> Outcome:

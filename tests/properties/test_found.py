@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from tests.properties.lives import live_of, version
+from reconciler.report import ExitCode
+from reconciler.sandbox import Sandbox
+from tests.properties.lives import live_of, mark_text, version
 from tests.properties.manifests import desired_of
+from tests.properties.running import apply, inputs
 from tests.properties.test_deciding import decided, of
+from tests.world import World, hosted
 
 PROMPT = {"kind": "prompt", "model": "gpt-5-mini"}
 
@@ -22,3 +28,59 @@ def test_an_agent_with_nothing_but_a_draft_gets_its_first_release(strategy: str)
 
     assert [step.name for step in steps] == ["add-version"]
     assert steps[0].call.mark.base == "0"
+
+
+def selector(*shares: tuple[int, int]) -> list[dict[str, object]]:
+    return [{"agent_version": str(number), "traffic_percentage": share} for number, share in shares]
+
+
+@pytest.mark.rule("M5", "R5")
+def test_marking_leaves_a_version_that_git_pins_alone() -> None:
+    """A marked copy would be another version than the one Git names, and the next run would move back."""
+    desired = desired_of("bot", {"definition": PROMPT, "release": {"version": "7"}})
+    live = live_of({"name": "bot", "versions": [version(7, desired.form, None)]})
+
+    assert of(decided(live, desired, mark_equal=True), desired.key).steps == ()
+
+
+@pytest.mark.rule("R2")
+def test_no_version_is_made_that_could_never_serve() -> None:
+    """The service refuses traffic rules, and the one it set itself keeps the traffic where it is."""
+    desired = desired_of("bot", {"definition": PROMPT})
+    marked = version(2, desired.form, mark_text("ours", desired, 2))
+    other = version(1, {"definition": {**PROMPT, "model": "gpt-4.1"}}, None)
+    live = live_of({"name": "bot", "versions": [other, marked], "selector": selector((1, 100))})
+
+    plan = decided(live, desired, take_traffic=True, selector_refused=frozenset({desired.key}))
+
+    assert [step.name for step in of(plan, desired.key).steps] == ["move-traffic"]
+
+
+@pytest.mark.rule("R1", "R5")
+def test_a_split_is_not_held_where_git_says_the_traffic() -> None:
+    endpoint = {
+        "version_selector": {"version_selection_rules": [{"type": "FixedRatio", **selector((1, 100))[0]}]}
+    }
+    desired = desired_of(
+        "bot", {"definition": PROMPT, "release": {"strategy": "manual"}, "endpoint": endpoint}
+    )
+    other = {"definition": {**PROMPT, "model": "gpt-4.1"}}
+    versions = [version(number, other, None) for number in (1, 2)]
+    live = live_of({"name": "bot", "versions": versions, "selector": selector((1, 90), (2, 10))})
+
+    steps = of(decided(live, desired), desired.key).steps
+
+    assert [step.name for step in steps] == ["add-version", "patch-details"]
+
+
+@pytest.mark.rule("R4")
+def test_enabling_an_agent_does_not_hide_that_its_version_failed(sandbox: Sandbox) -> None:
+    world = World(sandbox.url, "found-stalled", Path("-"))
+    desired = desired_of("bot", {"definition": hosted(), "state": "enabled"})
+    failed = version(1, desired.form, mark_text("ours", desired, 1), status="failed")
+    world.seed({"name": "bot", "versions": [failed], "state": "disabled"})
+
+    run = apply(inputs(world, [desired]))
+
+    assert [outcome.step for outcome in run.outcomes] == ["enable", "await-active"]
+    assert run.exit_code is ExitCode.PARTLY

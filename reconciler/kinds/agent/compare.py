@@ -125,7 +125,9 @@ def _with_target(desired: Desired, live: Live, ctx: Context) -> Change:
         unmarked=not ours(key, target, ctx),
         notes=_mark_notes(desired, target, ctx),
     )
-    if ctx.mark_equal and (change.unmarked or _protection_unmarked(desired, target)):
+    # A version pinned in Git stays the one that serves: a marked copy of it would be another version.
+    marks = ctx.mark_equal and not desired.release.version
+    if marks and (change.unmarked or _protection_unmarked(desired, target)):
         return replace(change, action=Action.ADOPT, reason="mark", target=None, pending=True)
     if target.health is not Health.ACTIVE:
         notes = (*change.notes, *_failure_notes(target))
@@ -187,8 +189,11 @@ def _target(desired: Desired, live: Live, ctx: Context) -> Version | None:
 
 
 def _unless_refused(version: Version, desired: Desired, live: Live, ctx: Context) -> Version | None:
-    """Where the service refuses a selector for this agent, an older version cannot be released (R2)."""
-    moves = live.traffic != ((version.number, 100),)
+    """Where the service refuses a selector for this agent, an older version cannot be released (R2).
+
+    A new one can, as long as traffic follows the latest; under a selector that stays it would serve nothing.
+    """
+    moves = live.selector is None and live.traffic != ((version.number, 100),)
     return None if moves and desired.key in ctx.selector_refused else version
 
 
@@ -272,7 +277,8 @@ def _to_create(desired: Desired, live: Live, newest: Version | None, ctx: Contex
     if defers and _same_meaning(desired, base, ctx) and live.serving:
         note = "only description or metadata differ; they travel with the next change of the definition"
         return replace(change, action=Action.NONE, reason="metadata", target=base, notes=(note,))
-    if action is Action.ADOPT and len(live.traffic) > 1 and not ctx.take_traffic:
+    theirs = len(live.traffic) > 1 and desired.release.strategy is not Strategy.MANUAL
+    if action is Action.ADOPT and theirs and not ctx.take_traffic:
         split = (Drift("redirected", version=traffic_text(live.traffic), by="somebody else"),)
         return replace(change, action=Action.NONE, held=True, drift=split, reason="redirected")
     return change

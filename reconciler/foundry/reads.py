@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from azure.core.rest import HttpRequest
 
-from reconciler.errors import IncompleteList, ServiceError
+from reconciler.errors import IncompleteList
 from reconciler.foundry import routes
-from reconciler.foundry.errors import from_response, translated
+from reconciler.foundry.errors import from_response, no_json, translated
 from reconciler.foundry.pipeline import Pipe
 from reconciler.resource import JsonObject
+
+_MOST_CHARS: Final = 200
 
 
 class Reader:
@@ -29,7 +31,8 @@ class Reader:
             ServiceError: refused, failed, not reachable, or not JSON.
         """
         response = await self._send(what, url)
-        if response.status_code == 404:
+        # A web page with 404 comes from something else than the service and says nothing about the thing.
+        if response.status_code == 404 and "html" not in str(response.content_type):
             return None
         return self._object(what, response)
 
@@ -52,8 +55,10 @@ class Reader:
                 cursor = page.get("last_id") or ""
                 if not cursor and page.get("has_more"):
                     raise self._incomplete(what, "it promises more without saying where")
+                if not isinstance(cursor, str):
+                    raise self._incomplete(what, "its cursor is no text")
                 if cursor in seen:
-                    raise self._incomplete(what, f"the cursor {cursor!r} came twice")
+                    raise self._incomplete(what, f"the cursor {cursor[:_MOST_CHARS]!r} came twice")
                 if not cursor:
                     yield page["data"]
                     return
@@ -62,7 +67,9 @@ class Reader:
                 pending = asyncio.ensure_future(self._page(what, route, names, after))
                 yield page["data"]
         finally:
+            # Whoever stops early must not leave a request behind whose failure nobody hears.
             pending.cancel()
+            await asyncio.gather(pending, return_exceptions=True)
 
     def _incomplete(self, what: str, why: str) -> IncompleteList:
         return IncompleteList(
@@ -84,23 +91,13 @@ class Reader:
     async def _send(self, what: str, url: str) -> Any:
         with translated(what, self.pipe.endpoint):
             request = HttpRequest("GET", url, headers={"Accept": "application/json"})
-            response = (await self.pipe.pipeline.run(request, stream=True)).http_response
-            await response.read()
-            return response
+            return (await self.pipe.pipeline.run(request)).http_response
 
     def _object(self, what: str, response: Any) -> JsonObject:
         if response.status_code != 200:
             raise from_response(what, self.pipe.endpoint, response)
-        try:
+        with translated(what, self.pipe.endpoint):
             value = orjson.loads(response.content)
-        except orjson.JSONDecodeError as error:
-            raise self._no_json(what) from error
         if not isinstance(value, dict):
-            raise self._no_json(what)
+            raise no_json(what, self.pipe.endpoint)
         return value
-
-    def _no_json(self, what: str) -> ServiceError:
-        return ServiceError(
-            f"cannot {what}: the answer of {self.pipe.endpoint} is no JSON object",
-            hint="Something else answers there; check the endpoint and the proxy.",
-        )

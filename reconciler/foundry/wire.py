@@ -1,44 +1,53 @@
-"""The service's JSON as our values. Everything but names and the definition may be absent."""
+"""The service's JSON as our values. Everything but names and the definition may be absent or of any type."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from reconciler.errors import ServiceError
 from reconciler.mark import MARK_KEY, decode, unmarked
 from reconciler.resource import Failure, Health, Json, JsonObject, Key, Live, Traffic, Version
 
 _MOST_CHARS: Final = 2_000
+# Numbers are a few digits; this leaves room for draft names and none for what breaks arithmetic.
+_MOST_NUMBER_CHARS: Final = 64
+_HINT: Final = "Check that the endpoint is a Foundry project; `reconciler doctor` tests it."
 
 
-def version_of(body: JsonObject) -> Version:
+def version_of(body: Json, name: str = "") -> Version:
     """An AgentVersion body. An unknown status counts as creating: nothing is released to it.
+
+    Args:
+        name: the agent, for the message.
 
     Raises:
         ServiceError: the body is no version at all.
     """
-    number, definition = body.get("version"), body.get("definition")
-    if not isinstance(number, str) or not isinstance(definition, dict):
-        raise ServiceError(
-            "cannot read a version: the answer has no version number or definition",
-            hint="Check that the endpoint is a Foundry project; `reconciler doctor` tests it.",
-        )
-    metadata = body.get("metadata") or {}
+    found = _object(body)
+    number, definition = found.get("version"), found.get("definition")
+    if not isinstance(number, str) or len(number) > _MOST_NUMBER_CHARS or not isinstance(definition, dict):
+        what = f"a version of agent {name}" if name else "a version"
+        raise ServiceError(f"cannot read {what}: the answer has no version number or definition", hint=_HINT)
+    metadata = _object(found.get("metadata"))
     form: JsonObject = {"definition": definition}
-    if body.get("description"):
-        form["description"] = body["description"]
+    if found.get("description"):
+        form["description"] = found["description"]
     users = unmarked(metadata)
     if users:
         form["metadata"] = users
     return Version(
         number=number,
         form=form,
-        health=_health(body.get("status")),
-        created_at=_seconds(body.get("created_at")),
+        health=_health(found.get("status")),
+        created_at=_whole(found.get("created_at")),
         mark=decode(metadata.get(MARK_KEY)),
-        failure=_failure(body.get("error")),
-        draft=body.get("draft") is True or number.startswith("draft-"),
+        failure=_failure(found.get("error")),
+        draft=found.get("draft") is True or number.startswith("draft-"),
     )
+
+
+def _object(value: Json) -> JsonObject:
+    return value if isinstance(value, dict) else {}
 
 
 def _health(status: Json) -> Health:
@@ -51,37 +60,45 @@ def _health(status: Json) -> Health:
         return Health.CREATING
 
 
-def _seconds(value: Json) -> int:
-    return int(value) if isinstance(value, int | float) and not isinstance(value, bool) else 0
+def _whole(value: Json) -> int:
+    """A number without its fraction; 0 for anything else, also for what is beyond all numbers."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return 0
+    try:
+        return int(value)
+    except (OverflowError, ValueError):
+        return 0
 
 
 def _failure(error: Json) -> Failure | None:
     if not isinstance(error, dict):
         return None
-    return Failure(str(error.get("code") or ""), str(error.get("message") or "")[:_MOST_CHARS])
+    code, message = str(error.get("code") or ""), str(error.get("message") or "")
+    return Failure(code[:_MOST_CHARS], message[:_MOST_CHARS])
 
 
-def live_of(project: str, body: JsonObject) -> Live:
+def live_of(project: str, body: Json) -> Live:
     """An Agent body with its latest version and the mutable part.
 
     Raises:
-        ServiceError: the body has no name.
+        ServiceError: the body has no name, or its latest version is none.
     """
-    name = body.get("name")
-    if not isinstance(name, str):
-        raise ServiceError("cannot read an agent: the answer has no name")
-    key = Key(project, "Agent", name)
-    latest = (body.get("versions") or {}).get("latest")
-    version = version_of(latest) if isinstance(latest, dict) else None
-    details = {part: body[part] for part in ("agent_endpoint", "agent_card") if body.get(part) is not None}
-    state = body.get("configuration_state", body.get("state", "enabled"))
-    source = body.get("state_source") or ""
-    by_identity = body.get("state") == "disabled" and bool(source) and state != "disabled"
+    found = _object(body)
+    name = found.get("name")
+    if not isinstance(name, str) or not name:
+        raise ServiceError("cannot read an agent: the answer has no name", hint=_HINT)
+    latest = _object(found.get("versions")).get("latest")
+    version = version_of(latest, name) if isinstance(latest, dict) else None
+    details = {part: found[part] for part in ("agent_endpoint", "agent_card") if found.get(part) is not None}
+    # What was configured counts: an identity that is switched off elsewhere is not ours to change (C6).
+    configured = found.get("configuration_state") or found.get("state") or "enabled"
+    source = found.get("state_source")
+    by_identity = found.get("state") == "disabled" and bool(source) and configured != "disabled"
     return Live(
-        key=key,
+        key=Key(project, "Agent", name),
         latest=version,
-        selector=selector_of(body.get("agent_endpoint")),
-        enabled=state != "disabled",
+        selector=selector_of(found.get("agent_endpoint")),
+        enabled=configured != "disabled",
         disabled_by=str(source) if by_identity else "",
         details=details,
         warnings=_warnings(latest, version),
@@ -89,28 +106,39 @@ def live_of(project: str, body: JsonObject) -> Live:
 
 
 def _warnings(latest: Json, version: Version | None) -> tuple[str, ...]:
-    raw = (latest.get("metadata") or {}).get(MARK_KEY) if isinstance(latest, dict) else None
+    raw = _object(_object(latest).get("metadata")).get(MARK_KEY)
     if raw is not None and version is not None and version.mark is None:
         return (f"the mark of version {version.number} cannot be read and counts as none",)
     return ()
 
 
-def selector_of(endpoint: Any) -> Traffic | None:
+def selector_of(endpoint: Json) -> Traffic | None:
     """Shares by version; None where traffic follows the latest. Rules of unknown types make it a split."""
-    selector = (endpoint or {}).get("version_selector") if isinstance(endpoint, dict) else None
-    rules = selector.get("version_selection_rules") if isinstance(selector, dict) else None
+    selector = _object(_object(endpoint).get("version_selector"))
+    rules = selector.get("version_selection_rules")
     if not isinstance(rules, list) or not rules:
         return None
-    shares: list[tuple[str, int]] = []
-    for rule in rules:
-        if isinstance(rule, dict) and rule.get("type", "FixedRatio") == "FixedRatio":
-            shares.append((str(rule.get("agent_version", "")), _seconds(rule.get("traffic_percentage"))))
-        else:
-            shares.append((f"?{rule.get('type') if isinstance(rule, dict) else rule}", 0))
-    return tuple(shares)
+    return tuple(_share(rule) for rule in rules)
+
+
+def _share(rule: Json) -> tuple[str, int]:
+    found = _object(rule)
+    kind = found.get("type", "FixedRatio") if found else rule
+    if not found or kind != "FixedRatio":
+        return f"?{str(kind)[:_MOST_NUMBER_CHARS]}", 0
+    return str(found.get("agent_version", ""))[:_MOST_NUMBER_CHARS], _whole(found.get("traffic_percentage"))
 
 
 def selector_to(version: str) -> JsonObject:
     """The merge patch that sends all traffic to one version."""
     rule = {"type": "FixedRatio", "agent_version": version, "traffic_percentage": 100}
     return {"agent_endpoint": {"version_selector": {"version_selection_rules": [rule]}}}
+
+
+def without_read_only(definition: JsonObject) -> JsonObject:
+    """A definition as a create may send it: the service computes the hash of the code itself."""
+    code = definition.get("code_configuration")
+    if not isinstance(code, dict) or "content_hash" not in code:
+        return definition
+    kept = {key: value for key, value in code.items() if key != "content_hash"}
+    return {**definition, "code_configuration": kept}

@@ -84,3 +84,27 @@ def test_enabling_an_agent_does_not_hide_that_its_version_failed(sandbox: Sandbo
 
     assert [outcome.step for outcome in run.outcomes] == ["enable", "await-active"]
     assert run.exit_code is ExitCode.PARTLY
+
+
+@pytest.mark.rule("R6", "P9")
+def test_an_outside_version_without_traffic_is_no_drift_of_a_pending_change() -> None:
+    desired = desired_of("bot", {"definition": PROMPT})
+    ours = version(1, {"definition": {**PROMPT, "model": "gpt-4.1"}}, mark_text("older", desired, 1))
+    theirs = version(2, {"definition": {**PROMPT, "model": "gpt-4o"}}, None)
+    live = live_of({"name": "bot", "versions": [ours, theirs], "selector": selector((1, 100))})
+
+    change = of(decided(live, desired), desired.key).change
+
+    assert (change.action, change.pending, change.drift) == ("update", True, ())
+
+
+@pytest.mark.rule("C4")
+def test_metadata_that_is_deferred_is_no_drift() -> None:
+    """Somebody made in the portal what Git now wants, but for the description."""
+    desired = desired_of("bot", {"definition": PROMPT, "release": {"metadata_only": "defer"}})
+    ours = version(1, {"definition": {**PROMPT, "model": "gpt-4.1"}}, mark_text("older", desired, 1))
+    theirs = version(2, {**desired.form, "description": "From the portal"}, None)
+
+    change = of(decided(live_of({"name": "bot", "versions": [ours, theirs]}), desired), desired.key).change
+
+    assert (change.reason, change.drift) == ("metadata", ())

@@ -270,13 +270,14 @@ def _to_create(desired: Desired, live: Live, newest: Version | None, ctx: Contex
     fields = field_diffs(want, have) or _code_field(desired)
     action = Action.UPDATE if newest is not None else Action.ADOPT
     change = Change(desired.key, action, "changed", desired, live, fields=fields, base=base, pending=True)
-    if newest is not None and not ours(desired.key, latest, ctx):
+    serves = any(number == latest.number for number, _ in live.traffic)
+    if newest is not None and serves and not ours(desired.key, latest, ctx):
         outside = _drift_changed(change, newest, ctx)
         change = replace(change, drift=outside, pending=not equal(desired, newest, ctx))
     defers = desired.release.metadata_only == "defer" and base.health is Health.ACTIVE
     if defers and _same_meaning(desired, base, ctx) and live.serving:
         note = "only description or metadata differ; they travel with the next change of the definition"
-        return replace(change, action=Action.NONE, reason="metadata", target=base, notes=(note,))
+        return replace(change, action=Action.NONE, reason="metadata", target=base, drift=(), notes=(note,))
     theirs = len(live.traffic) > 1 and desired.release.strategy is not Strategy.MANUAL
     if action is Action.ADOPT and theirs and not ctx.take_traffic:
         split = (Drift("redirected", version=traffic_text(live.traffic), by="somebody else"),)

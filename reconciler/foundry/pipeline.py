@@ -23,9 +23,6 @@ SCOPE: Final = "https://ai.azure.com/.default"
 # How the SDK names itself; ours comes before it, as its `user_agent` argument would put it.
 _SDK: Final = "ai-projects/2.10.0"
 _CONNECT_S: Final = 10
-_READ_S: Final = 120
-# One answer is tried for so often: with the pauses in between about half a minute.
-_REPEATS: Final = 6
 
 
 class NoCredential:
@@ -62,12 +59,21 @@ class Pipe:
         await self.credential.close()
 
 
-def open_pipe(endpoint: str, *, connections: int = 100, credential: Any = None) -> Pipe:
+def open_pipe(
+    endpoint: str,
+    *,
+    connections: int = 100,
+    repeats: int = 6,
+    silence_s: float = 120,
+    credential: Any = None,
+) -> Pipe:
     """A pipeline to one project.
 
     Args:
         endpoint: `https://…/api/projects/NAME`, or plain http on loopback, which goes without a token.
         connections: most connections at once.
+        repeats: how often one request is sent again before its failure counts; 6 times take half a minute.
+        silence_s: longest wait for the next bytes of an answer, in seconds.
         credential: an async credential of azure-core; by default whatever this machine signs in with.
     """
     import aiohttp
@@ -84,7 +90,7 @@ def open_pipe(endpoint: str, *, connections: int = 100, credential: Any = None) 
         trust_env=True,
     )
     transport = AioHttpTransport(
-        session=session, session_owner=True, connection_timeout=_CONNECT_S, read_timeout=_READ_S
+        session=session, session_owner=True, connection_timeout=_CONNECT_S, read_timeout=silence_s
     )
     # No redirects: a token must not follow one, and the service sends none. No decoding either: the SDK and
     # our reads each parse the body themselves, once.
@@ -92,8 +98,8 @@ def open_pipe(endpoint: str, *, connections: int = 100, credential: Any = None) 
         RequestIdPolicy(),
         HeadersPolicy(),
         UserAgentPolicy(sdk_moniker=_SDK, user_agent=f"reconciler/{__version__}"),
-        Retry(_REPEATS),
-        Pace(limiter, _REPEATS),
+        Retry(repeats),
+        Pace(limiter, repeats),
         *([AsyncBearerTokenCredentialPolicy(credential, SCOPE)] if secure else []),
     ]
     pipeline: AsyncPipeline[Any, Any] = AsyncPipeline(transport, policies)

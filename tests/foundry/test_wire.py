@@ -101,7 +101,7 @@ def test_any_selector_is_traffic_or_none(endpoint):
 @given(scalars | st.lists(anything, max_size=3))
 def test_an_answer_of_something_else_says_what_was_read(body):
     for reading in (lambda: wire.version_of(body), lambda: wire.live_of("prod", body)):
-        with pytest.raises(ServiceError, match="^cannot read a") as caught:
+        with pytest.raises(ServiceError, match=r"^cannot read a") as caught:
             reading()
         assert "reconciler doctor" in caught.value.hint
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from reconciler.apply import Applying, Outcome, Progress, Stop, apply
 from reconciler.attempt import Patience
 from reconciler.diff import Scope, diff, looks
+from reconciler.garbage import collected_later
 from reconciler.guards import IsAncestor, Limits, empty_source, judge_limits, judge_plan
 from reconciler.kinds.kind import Action, Change, Context, Registry
 from reconciler.live import Ports, deepened, read_all, read_some
@@ -87,9 +88,10 @@ async def examine(
     Raises:
         ServiceError: something could not be read; nothing was decided.
     """
-    state = await (read_some(ports, keys, inputs.workers) if keys else read_all(ports, inputs.project))
-    state = await _deep_enough(inputs, ports, state, memory or Memory())
-    return decide(inputs, state, memory, keys)
+    with collected_later():
+        state = await (read_some(ports, keys, inputs.workers) if keys else read_all(ports, inputs.project))
+        state = await _deep_enough(inputs, ports, state, memory or Memory())
+        return decide(inputs, state, memory, keys)
 
 
 async def _deep_enough(inputs: Inputs, ports: Ports, state: LiveState, memory: Memory) -> LiveState:

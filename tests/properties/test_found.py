@@ -108,3 +108,19 @@ def test_metadata_that_is_deferred_is_no_drift() -> None:
     change = of(decided(live_of({"name": "bot", "versions": [ours, theirs]}), desired), desired.key).change
 
     assert (change.reason, change.drift) == ("metadata", ())
+
+
+@pytest.mark.rule("R1", "R2")
+def test_traffic_by_hand_needs_no_version_of_our_own() -> None:
+    """The equal version does not serve any more once the manifest's selector is set; it is still there."""
+    rules = [{"type": "FixedRatio", **selector((1, 100))[0]}]
+    endpoint = {"version_selector": {"version_selection_rules": rules}}
+    desired = desired_of(
+        "bot", {"definition": PROMPT, "release": {"strategy": "manual"}, "endpoint": endpoint}
+    )
+    other = version(1, {"definition": {**PROMPT, "model": "gpt-4.1"}}, None)
+    live = live_of(
+        {"name": "bot", "versions": [other, version(2, desired.form, None)], "selector": selector((1, 100))}
+    )
+
+    assert of(decided(live, desired), desired.key).steps == ()

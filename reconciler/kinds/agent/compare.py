@@ -173,12 +173,14 @@ def _target(desired: Desired, live: Live, ctx: Context) -> Version | None:
     serving = {number for number, share in live.traffic if share}
     if desired.release.version:
         return live.version(desired.release.version)
+    # Where Git itself says the traffic, any equal version will do: nothing is released to it from here.
+    by_hand = desired.release.strategy is Strategy.MANUAL
     able = [
         version
         for version in live.known
         if not version.draft
         and version.health in (Health.ACTIVE, Health.CREATING, Health.FAILED)
-        and (version.number in serving or ours(desired.key, version, ctx))
+        and (by_hand or version.number in serving or ours(desired.key, version, ctx))
         and equal(desired, version, ctx)
     ]
     for health in (Health.ACTIVE, Health.CREATING, Health.FAILED):

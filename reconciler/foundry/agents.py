@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import io
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, Final
 
 from reconciler.errors import ServiceError
 from reconciler.foundry import routes, wire
 from reconciler.foundry.created import judge_created
-from reconciler.foundry.errors import translated
+from reconciler.foundry.errors import no_json, translated
 from reconciler.foundry.pipeline import Pipe
 from reconciler.foundry.reads import Reader
 from reconciler.kinds.agent.calls import (
@@ -27,7 +29,11 @@ from reconciler.kinds.agent.calls import (
 )
 from reconciler.kinds.agent.details import differences, satisfied
 from reconciler.mark import MARK_KEY, encode
-from reconciler.resource import Code, Done, Health, JsonObject, Key, Live, Version
+from reconciler.remedies import remedy
+from reconciler.resource import Code, Done, Health, JsonObject, Key, Live, Mark, Version
+
+# The status of a starting version is known to flap (azd reads twice): a failure counts when it stays so long.
+_FLAP_S: Final = 0.5
 
 
 class AgentPort:
@@ -61,8 +67,6 @@ class AgentPort:
 
     async def deepen(self, live: Live, numbers: tuple[str, ...] | None) -> Live:
         """The agent with more of its versions read; versions that are gone stay unread."""
-        from dataclasses import replace
-
         name = live.key.name
         if numbers is None:
             versions = tuple(await self._versions(name))
@@ -118,8 +122,10 @@ class AgentPort:
                 return await self._switch(name, enabled=True)
             case Disable():
                 return await self._switch(name, enabled=False)
-            case RetireVersion() | RemoveFailed():
-                return await self._delete_version(name, call.version)
+            case RetireVersion():
+                return await self._retire(name, call.version)
+            case RemoveFailed():
+                return await self._remove_failed(name, call.version)
             case DeleteAgent():
                 return await self._delete(key, call)
 
@@ -151,12 +157,17 @@ class AgentPort:
 
     async def _add(self, key: Key, call: AddVersion) -> Done:
         body, zipped = self._body(call)
-        with translated(f"create a version of agent {key.name}", self._pipe.endpoint):
+        what = f"create a version of agent {key.name}"
+        with translated(what, self._pipe.endpoint):
             if zipped is None:
-                answer = await self._agents().create_version(key.name, body=body)
+                answer = await self._agents().create_version(key.name, body=body, cls=_json)
             else:
                 answer = await self._upload(key.name, body, zipped)
-        version = wire.version_of(answer.as_dict())
+        try:
+            version = wire.version_of(answer)
+        except ServiceError as error:
+            # It said 200, so a version may be there: found out by reading, as after a lost answer.
+            raise no_json(what, self._pipe.endpoint) from error
         between: Sequence[Version] = []
         if version.order > int(call.mark.base) + 1:
             between = await self._versions(key.name)
@@ -164,13 +175,12 @@ class AgentPort:
 
     def _body(self, call: AddVersion) -> tuple[JsonObject, bytes | None]:
         """What is sent, with the mark; the zip's hash is known only now that it is needed."""
-        from dataclasses import replace
-
         zipped = self._zipped(call.code) if call.code else None
         sha256 = hashlib.sha256(zipped).hexdigest() if zipped is not None else ""
         mark = encode(replace(call.mark, code_sha256=sha256))
         metadata = {**call.form.get("metadata", {}), MARK_KEY: mark}
-        return {**call.form, "metadata": metadata}, zipped
+        definition = wire.without_read_only(call.form["definition"])
+        return {**call.form, "definition": definition, "metadata": metadata}, zipped
 
     async def _upload(self, name: str, body: JsonObject, zipped: bytes) -> Any:
         from azure.ai.projects.models import HostedAgentDefinition
@@ -184,6 +194,7 @@ class AgentPort:
             code_zip_sha256=hashlib.sha256(zipped).hexdigest(),
             description=body.get("description"),
             metadata=body["metadata"],
+            cls=_json,
         )
 
     async def _added(self, key: Key, call: AddVersion) -> Done | None:
@@ -202,9 +213,13 @@ class AgentPort:
 
     async def _await_active(self, name: str, number: str) -> Done:
         version = await self._version(name, number)
+        if version is not None and version.health is Health.FAILED:
+            await asyncio.sleep(_FLAP_S)
+            version = await self._version(name, number)
         if version is None:
-            return Done("failed", number, reason="VersionGone", note=f"version {number} is gone")
+            return Done("pending", number, reason="VersionGone", note=f"version {number} is gone")
         if version.health is Health.ACTIVE:
+            # Moving traffic there reads it once more, so a flap to active is found out as well.
             return Done("activated", number)
         if version.health is Health.CREATING:
             return Done("pending", number, reason="Creating", note=f"version {number} is being provisioned")
@@ -217,13 +232,14 @@ class AgentPort:
             return Done("skipped", number, reason="NotActive", note=note)
         try:
             with translated(f"move the traffic of agent {name} to version {number}", self._pipe.endpoint):
-                answer = await self._agents().update_details(name, body=wire.selector_to(number))
+                body = wire.selector_to(number)
+                answer = await self._agents().update_details(name, body=body, cls=_json)
         except ServiceError as error:
             if error.status == 400:
                 error.hint = "The service takes no traffic rule here: set `release.strategy: direct`."
             raise
         wanted = ((number, 100),)
-        if wire.selector_of(answer.as_dict().get("agent_endpoint")) == wanted:
+        if isinstance(answer, dict) and wire.selector_of(answer.get("agent_endpoint")) == wanted:
             return Done("moved", number, note="pinned" if pin else "")
         live = await self.read(name)
         if live is not None and live.selector == wanted:
@@ -257,13 +273,30 @@ class AgentPort:
             return Done(word + "d")
         return Done("unchanged", reason="NotTaken", note=f"the service did not {word} the agent")
 
-    async def _delete_version(self, name: str, number: str) -> Done:
+    async def _retire(self, name: str, number: str) -> Done:
+        """Rule R7, read again right before: neither what serves nor the latest, so another one stays."""
         live = await self.read(name)
-        if live is None or live.latest is None:
+        if live is None:
             return Done("unchanged", number, note="the agent is gone")
-        needed = {serving for serving, _ in live.traffic}
-        if number in needed or (live.latest.number == number and number == "1"):
+        if live.latest is None or number in {live.latest.number, *dict(live.traffic)}:
             return Done("skipped", number, reason="InUse", note=f"version {number} is in use")
+        return await self._delete_version(name, number)
+
+    async def _remove_failed(self, name: str, number: str) -> Done:
+        """Rule R4, read again right before: it has failed, serves nothing, and is not the only one (R8)."""
+        live, version = await self.read(name), await self._version(name, number)
+        if live is None or version is None:
+            return Done("unchanged", number, note="it was gone already")
+        if version.health is not Health.FAILED:
+            note = f"version {number} is {version.health} by now"
+            return Done("skipped", number, reason="InUse", note=note)
+        others = [other for other in await self._versions(name) if other.number != number]
+        if number in dict(live.traffic) or not others:
+            note = f"version {number} serves, or it is the only one: deleting it would delete the agent"
+            return Done("skipped", number, reason="InUse", note=note)
+        return await self._delete_version(name, number)
+
+    async def _delete_version(self, name: str, number: str) -> Done:
         return await self._deleted(
             f"delete version {number} of agent {name}",
             lambda: self._agents().delete_version(name, number),
@@ -298,10 +331,18 @@ class AgentPort:
             if error.status == 404:
                 return Done("unchanged", number, note="it was gone already")
             if error.status == 409:
-                note = "it has active sessions; --force-sessions or `lifecycle.force_delete` ends them"
+                # The service has no code of its own for this (unknown until seen): its words say what it is.
+                said = f": {error.detail}" if error.detail else ""
+                ends = "" if number else "; --force-sessions or `lifecycle.force_delete` ends them"
+                note = f"it has active sessions{ends}{said}"
                 return Done("skipped", number, reason="ActiveSessions", note=note)
             raise
         return Done("deleted", number)
+
+
+def _json(response: Any, model: Any, headers: Any) -> Any:
+    """What the SDK's `cls` takes instead of its model: the answer's JSON as it came."""
+    return response.http_response.json()
 
 
 def _genuine(key: Key, version: Version, owners: frozenset[str]) -> bool:
@@ -310,17 +351,17 @@ def _genuine(key: Key, version: Version, owners: frozenset[str]) -> bool:
 
 
 def _same_create(call: AddVersion, version: Version) -> bool:
-    """Whether this version came from this very call: the mark but for the zip's hash."""
-    from dataclasses import replace
+    """Whether this version came from this very call."""
+    return version.mark is not None and _sure(version.mark) == _sure(call.mark)
 
-    mark = version.mark
-    return mark is not None and replace(mark, code_sha256="", file="") == replace(call.mark, file="")
+
+def _sure(mark: Mark) -> Mark:
+    """The mark but for the zip's hash, known only when sent, and for what may not have fitted."""
+    return replace(mark, code_sha256="", file="", pinned="")
 
 
 def failed_version(version: Version) -> Done:
     """The outcome of a version that the service could not start, with its reason and the remedy."""
-    from reconciler.remedies import remedy
-
     failure = version.failure
     code, message = (failure.code, failure.message) if failure else ("", "")
     what = f"version {version.number} is {version.health}"

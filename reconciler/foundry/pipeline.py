@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
+import aiohttp
+from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
 from azure.core.pipeline import AsyncPipeline
 from azure.core.pipeline.policies import (
     AsyncBearerTokenCredentialPolicy,
@@ -16,7 +18,7 @@ from azure.core.pipeline.transport import AioHttpTransport
 
 from reconciler import __version__
 from reconciler.foundry.rate import RateLimiter
-from reconciler.foundry.sending import Pace, Retry
+from reconciler.foundry.sending import READS, Pace, Retry
 
 # Source: azure-ai-projects 2.10, `AIProjectClientConfiguration.credential_scopes`.
 SCOPE: Final = "https://ai.azure.com/.default"
@@ -76,8 +78,6 @@ def open_pipe(
         silence_s: longest wait for the next bytes of an answer, in seconds.
         credential: an async credential of azure-core; by default whatever this machine signs in with.
     """
-    import aiohttp
-
     secure = endpoint.startswith("https://")
     credential = (credential or _credential()) if secure else NoCredential()
     limiter = RateLimiter()
@@ -88,6 +88,7 @@ def open_pipe(
         # azure-core decodes bodies itself and asks for them undecoded.
         auto_decompress=False,
         trust_env=True,
+        middlewares=[_once],
     )
     transport = AioHttpTransport(
         session=session, session_owner=True, connection_timeout=_CONNECT_S, read_timeout=silence_s
@@ -104,6 +105,17 @@ def open_pipe(
     ]
     pipeline: AsyncPipeline[Any, Any] = AsyncPipeline(transport, policies)
     return Pipe(endpoint.rstrip("/"), pipeline, credential, limiter)
+
+
+async def _once(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+    """Keep aiohttp from sending a DELETE again when its connection is lost: it may have happened (P5)."""
+    try:
+        return await handler(request)
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        if request.method in READS or isinstance(error, aiohttp.ClientConnectorError):
+            raise
+        # The parent of both, which it passes on.
+        raise aiohttp.ClientConnectionError("the connection was lost") from error
 
 
 def _credential() -> Any:

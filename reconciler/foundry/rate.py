@@ -123,7 +123,7 @@ class RateLimiter:
     def _guess(self) -> None:
         """The first rate, from the first bucket."""
         assert self._began_at is not None
-        self.rate = max(_LEAST_RATE, self._held / (self._empty_at - self._began_at + _HELD_S))
+        self.rate = max(_LEAST_RATE, max(1, self._held) / (self._empty_at - self._began_at + _HELD_S))
         self._doubles_in = min(_CALMEST, _BUCKETS * max(1, self._held))
 
     def _measure(self, now: float) -> float:

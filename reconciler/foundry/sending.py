@@ -23,7 +23,7 @@ LONGEST_WAIT_S: Final = 60.0
 _LONGEST_REFUSED_S: Final = 600.0
 _FIRST_WAIT_S: Final = 0.5
 _LONGEST_JITTER_S: Final = 30.0
-_READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _BROKEN: Final = frozenset({408, 500, 502, 503, 504})
 # A server that is not there at all will not be there a minute later either.
 _MOST_LOST: Final = 3
@@ -39,7 +39,7 @@ class Retry(AsyncHTTPPolicy[Any, Any]):
         self._repeats = repeats
 
     async def send(self, request: PipelineRequest[Any]) -> PipelineResponse[Any, Any]:
-        if request.http_request.method not in _READS:
+        if request.http_request.method not in READS:
             return await self.next.send(request)
         for sent in range(1, self._repeats + 1):
             try:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 from typing import Final
 
 from reconciler.apply import Outcome
 from reconciler.diff import drifts
 from reconciler.kinds.kind import Action, Change
 from reconciler.plan import Plan, Planned
-from reconciler.resource import Health
+from reconciler.resource import Health, Key
 
 
 class ExitCode(IntEnum):
@@ -43,7 +44,7 @@ class Course:
     failed: bool = False
     skipped: int = 0
 
-    @property
+    @cached_property
     def final(self) -> list[Outcome]:
         """The last word on each step of each resource."""
         return final_outcomes(self.outcomes)
@@ -65,13 +66,16 @@ COUNTS: Final = (
 
 def final_outcomes(outcomes: Sequence[Outcome]) -> list[Outcome]:
     """The last word on each step of each resource: a later attempt's outcome replaces an earlier one's."""
-    last: dict[tuple[str, str], Outcome] = {}
+    last: dict[tuple[Key, str], Outcome] = {}
+    still_open: defaultdict[Key, set[str]] = defaultdict(set)
     for outcome in outcomes:
-        if outcome.step == "read" or outcome.well:
+        key, step = outcome.key, outcome.step
+        if step == "read" or outcome.well:
             # The resource got further: what an earlier attempt said about waiting or moving is over.
-            for known in [k for k, v in last.items() if k[0] == str(outcome.key) and v.open]:
-                del last[known]
-        last[(str(outcome.key), outcome.step)] = outcome
+            for over in still_open.pop(key, ()):
+                del last[key, over]
+        last[key, step] = outcome
+        (still_open[key].add if outcome.open else still_open[key].discard)(step)
     return list(last.values())
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
@@ -87,7 +89,8 @@ def open_pipe(
         cookie_jar=aiohttp.DummyCookieJar(),
         # azure-core decodes bodies itself and asks for them undecoded.
         auto_decompress=False,
-        trust_env=True,
+        # With `trust_env` aiohttp would look for it before each request, in two threads.
+        proxy=_proxy(endpoint),
         middlewares=[_once],
     )
     transport = AioHttpTransport(
@@ -116,6 +119,12 @@ async def _once(request: ClientRequest, handler: ClientHandlerType) -> ClientRes
             raise
         # The parent of both, which it passes on.
         raise aiohttp.ClientConnectionError("the connection was lost") from error
+
+
+def _proxy(endpoint: str) -> str | None:
+    """The proxy that the environment names for the endpoint's host; None where it is to be left out."""
+    parts = urlsplit(endpoint)
+    return None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)
 
 
 def _credential() -> Any:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from reconciler.errors import ServiceError
 from reconciler.foundry import routes, wire
-from reconciler.foundry.created import judge_created
+from reconciler.foundry.created import came_from, judge_created
 from reconciler.foundry.errors import no_json, translated
 from reconciler.foundry.pipeline import Pipe
 from reconciler.foundry.reads import Reader
@@ -30,7 +30,7 @@ from reconciler.kinds.agent.calls import (
 from reconciler.kinds.agent.details import differences, satisfied
 from reconciler.mark import MARK_KEY, encode
 from reconciler.remedies import remedy
-from reconciler.resource import Code, Done, Health, JsonObject, Key, Live, Mark, Version
+from reconciler.resource import Code, Done, Health, JsonObject, Key, Live, Version
 
 # The status of a starting version is known to flap (azd reads twice): a failure counts when it stays so long.
 _FLAP_S: Final = 0.5
@@ -206,7 +206,7 @@ class AgentPort:
             [live.latest] if live.latest.order == int(call.mark.base) + 1 else await self._versions(key.name)
         )
         for version in found:
-            if version.mark and _same_create(call, version):
+            if came_from(call, version):
                 others = [other for other in found if other.number != version.number]
                 return judge_created(key, call, version, others)
         return None
@@ -348,16 +348,6 @@ def _json(response: Any, model: Any, headers: Any) -> Any:
 def _genuine(key: Key, version: Version, owners: frozenset[str]) -> bool:
     mark = version.mark
     return mark is not None and mark.owner in owners and mark.genuine(key, version.number)
-
-
-def _same_create(call: AddVersion, version: Version) -> bool:
-    """Whether this version came from this very call."""
-    return version.mark is not None and _sure(version.mark) == _sure(call.mark)
-
-
-def _sure(mark: Mark) -> Mark:
-    """The mark but for the zip's hash, known only when sent, and for what may not have fitted."""
-    return replace(mark, code_sha256="", file="", pinned="")
 
 
 def failed_version(version: Version) -> Done:

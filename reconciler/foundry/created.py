@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from reconciler.fields import field_diffs
 from reconciler.kinds.agent.calls import AddVersion
 from reconciler.kinds.agent.normal import normal
-from reconciler.resource import Done, Key, Version
+from reconciler.resource import Done, Key, Mark, Version
 
 
 def judge_created(key: Key, call: AddVersion, version: Version, known: Sequence[Version]) -> Done:
@@ -34,8 +35,23 @@ def judge_created(key: Key, call: AddVersion, version: Version, known: Sequence[
         note = f"version {version.number} supersedes version {other.number} of somebody else"
         note += f", which differs in {paths}" if paths else ", which is equal"
         return Done("pending", version.number, note=note, reason="Superseded")
+    if came_from(call, version):
+        # Versions after the base were deleted and their numbers are not given again. The answer carries the
+        # very mark that was sent: this is what was made, though the mark alone will not prove it later.
+        note = f"its number follows a gap after {base}"
+        return Done("created", version.number, note=note, reason="Gap", outputs=outputs)
     note = f"version {version.number} followed a gap after {base}; it is looked at again"
     return Done("pending", version.number, note=note, reason="Gap")
+
+
+def came_from(call: AddVersion, version: Version) -> bool:
+    """Whether a version came from this very call."""
+    return version.mark is not None and _sure(version.mark) == _sure(call.mark)
+
+
+def _sure(mark: Mark) -> Mark:
+    """The mark but for the zip's hash, known only when sent, and for what may not have fitted."""
+    return replace(mark, code_sha256="", file="", pinned="")
 
 
 def _twin(key: Key, call: AddVersion, other: Version) -> bool:
@@ -51,9 +67,11 @@ def _old(key: Key, call: AddVersion, version: Version) -> Done:
     if paths:
         ignore = ", ".join(paths.split(", "))
         note += f"; it did not take {paths}. To stop trying: `lifecycle: {{ignore: [{ignore}]}}`"
+        hint = ""
     else:
         note += "; only our mark is missing on it"
-    return Done("unchanged", version.number, note=note, reason="NotTaken")
+        hint = f'Look at version {version.number}; `release: {{version: "{version.number}"}}` releases it.'
+    return Done("unchanged", version.number, note=note, hint=hint, reason="NotTaken")
 
 
 def _paths(key: Key, call: AddVersion, version: Version) -> str:

@@ -206,9 +206,8 @@ def surplus(sandbox: Sandbox, start: Start) -> dict[str, str]:
     found = {}
     for name, has in everything(world).items():
         kind = has["agent"]["versions"]["latest"]["definition"]["kind"]
-        # After a gap our first version cannot be told from a copy, and where the service refuses a traffic
-        # rule the version to go back to has to be made anew: one more each.
-        most = 1 + (name in cut) + (start.switches["selector"][kind] == "refused")
+        # Where the service refuses a traffic rule, the version to go back to has to be made anew: one more.
+        most = 1 + (start.switches["selector"][kind] == "refused")
         made = _newest(has) - max(before.get(name, 0), int(cut.get(name, 0)))
         if made > most:
             found[f"{name} got {made} versions"] = "\n".join(map(str, run.outcomes))

@@ -10,7 +10,7 @@ from reconciler.report import ExitCode
 from reconciler.sandbox import Sandbox
 from tests.properties.lives import live_of, mark_text, version
 from tests.properties.manifests import desired_of
-from tests.properties.running import apply, inputs
+from tests.properties.running import apply, inputs, plan
 from tests.properties.test_deciding import decided, of
 from tests.world import World, hosted
 
@@ -124,3 +124,24 @@ def test_traffic_by_hand_needs_no_version_of_our_own() -> None:
     )
 
     assert of(decided(live, desired), desired.key).steps == ()
+
+
+@pytest.mark.rule("C5", "P6", "R2")
+@pytest.mark.parametrize("dedupe", ["off", "latest-definition"])
+def test_a_version_after_a_gap_is_released_by_the_run_that_made_it(sandbox: Sandbox, dedupe: str) -> None:
+    """Somebody deleted the newest version; its number is not given again, and the mark cannot prove ours.
+
+    Where the service answers equal definitions with the old version, a second try would get the same one.
+    """
+    world = World(sandbox.url, f"found-gap-{dedupe}", Path("-"))
+    world.settings(provisioning={"delay_s": 0}, dedupe={"hosted": dedupe})
+    one, two = (desired_of("bot", {"definition": hosted(f"r.example.com/bot:{tag}")}) for tag in (1, 2))
+    versions = [version(1, one.form, mark_text("ours", one, 1)), version(2, one.form, None)]
+    world.seed({"name": "bot", "versions": versions})
+    world.call("DELETE", "/agents/bot/versions/2")
+
+    run = apply(inputs(world, [two]))
+
+    assert run.exit_code is ExitCode.DONE, run.outcomes
+    assert world.traffic("bot") == [("3", 100)]
+    assert not plan(inputs(world, [two])).steps

@@ -27,8 +27,10 @@ from typing import Final
 _HELD_S: Final = 1.0
 # A little below what was measured, so that the next refusal is far away.
 _BELOW: Final = 0.97
-# Another refusal before this many passes is no measurement; it only takes a small step down.
+# Another refusal after fewer passes or sooner measures nothing, since answers are still under way: it only
+# takes a small step down.
 _ENOUGH: Final = 20
+_ENOUGH_S: Final = 1.0
 _STEP_DOWN: Final = 0.9
 # Passes that double the rate: first so many buckets, four times that after each measurement, at most a number
 # that raises the rate by 7 % in 300 requests, which is about one refusal in as many.
@@ -110,7 +112,7 @@ class RateLimiter:
         if self.rate is None:
             self._empty_at = now
             self._guess()
-        elif self._passed_since < min(_ENOUGH, 2 * self._held):
+        elif self._passed_since < min(_ENOUGH, 2 * self._held) or now - self._empty_at < _ENOUGH_S:
             self.rate = max(_LEAST_RATE, self.rate * _STEP_DOWN)
         else:
             self.rate = max(_LEAST_RATE, min(self.rate, self._measure(now)) * _BELOW)

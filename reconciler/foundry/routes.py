@@ -30,6 +30,7 @@ FEATURES: Final[dict[str, str]] = {
 
 
 def url(endpoint: str, route: str, names: dict[str, str] | None = None, **query: str | int) -> str:
-    """The full URL of a route; names are escaped for a path, the api-version comes first."""
+    """The full URL of a route; names are escaped for a path, the api-version comes last."""
+    asked = {**query, "api-version": API_VERSION}
     path = route.format(**{key: quote(value, safe="") for key, value in (names or {}).items()})
-    return f"{endpoint}{path}?{urlencode({'api-version': API_VERSION, **query})}"
+    return f"{endpoint}{path}?{urlencode(asked, quote_via=quote)}"

@@ -184,9 +184,18 @@ def learned(plan: Plan, outcomes: tuple[Outcome, ...], memory: Memory) -> Memory
             not_taken[key] = there.fingerprint()
         if outcome.step == "move-traffic" and outcome.reason == "ServiceError":
             refused.add(key)
-        if outcome.step == "add-version" and outcome.code.casefold() == "usererror":
+        if outcome.step == "add-version" and _no_room(outcome):
             at_cap.add(key)
     return Memory(frozenset(refused), frozenset(at_cap), floors, not_taken, frozenset(deleted))
+
+
+def _no_room(outcome: Outcome) -> bool:
+    """Whether the service refused a version because there are too many (rule R7).
+
+    Source: HTTP 400 with the code `UserError`, which it also gives for other mistakes, and this text.
+    """
+    text = " ".join(outcome.error).casefold()
+    return outcome.code.casefold() == "usererror" and "too many valid agent revisions" in text
 
 
 def unsettled(attempt: Attempt) -> frozenset[Key]:

@@ -145,3 +145,16 @@ def test_a_version_after_a_gap_is_released_by_the_run_that_made_it(sandbox: Sand
     assert run.exit_code is ExitCode.DONE, run.outcomes
     assert world.traffic("bot") == [("3", 100)]
     assert not plan(inputs(world, [two])).steps
+
+
+@pytest.mark.rule("R7")
+def test_only_the_word_about_too_many_versions_means_that(sandbox: Sandbox) -> None:
+    """The service gives the same code for other mistakes; nothing is deleted or tried again for those."""
+    world = World(sandbox.url, "found-user-error", Path("-"))
+    spec = {"definition": PROMPT, "card": {"version": "1", "skills": []}}
+    rule = {"match": {"method": "POST"}, "action": {"status": 400, "body": "UserError"}}
+    world.own("PUT", "faults", [rule])
+
+    run = apply(inputs(world, [desired_of("bot", spec)]))
+
+    assert [(outcome.step, outcome.outcome) for outcome in run.outcomes] == [("add-version", "failed")]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
 from reconciler.resource import Desired
@@ -54,9 +54,9 @@ WANTED: Final[Mapping[str, Json]] = {
 }
 
 
-def wanted() -> list[Desired]:
-    """The desired values of this story."""
-    return [desired_of(name, spec) for name, spec in WANTED.items()]
+def wanted(names: Collection[str] = tuple(WANTED)) -> list[Desired]:
+    """The desired values of this story, or of some of its agents."""
+    return [desired_of(name, WANTED[name]) for name in names if name in WANTED]
 
 
 def _made(name: str, *specs: Json, failed: int = 0, **more: Any) -> Json:
@@ -77,15 +77,13 @@ def _says(text: str) -> Json:
     return {"definition": prompt(text)}
 
 
-def start(world: World, *, dedupe: str) -> None:
-    """Everything as an earlier commit left it, and one agent that is somebody else's."""
-    kinds = ("prompt", "hosted", "workflow")
-    world.settings(provisioning={"delay_s": 0}, dedupe=dict.fromkeys(kinds, dedupe))
-    code = {"definition": _coded(), "code": {"path": "app@1"}}
-    world.seed(
+# What an earlier commit left of each agent; `created` is not there yet, and `theirs` is somebody else's.
+LEFT: Final[Mapping[str, Json]] = {
+    agent["name"]: agent
+    for agent in (
         _made("again", {"definition": _image(1)}, WANTED["again"], failed=2, selector=_to(1)),
         _made("card", {"definition": WANTED["card"]["definition"]}, card={"version": "1", "skills": []}),
-        _made("coded", code),
+        _made("coded", {"definition": _coded(), "code": {"path": "app@1"}}),
         _made("direct", _says("One")),
         _made("disabled", _says("One")),
         _made("enabled", _says("One"), state="disabled"),
@@ -98,6 +96,14 @@ def start(world: World, *, dedupe: str) -> None:
         _made("selected", _says("One"), selector=_to(1)),
         {"name": "theirs", "versions": [version(1, _says("Theirs"), None)]},
     )
+}
+
+
+def start(world: World, *, dedupe: str, names: Collection[str] = tuple(LEFT)) -> None:
+    """Those agents, in a project that starts versions at once."""
+    kinds = ("prompt", "hosted", "workflow")
+    world.settings(provisioning={"delay_s": 0}, dedupe=dict.fromkeys(kinds, dedupe))
+    world.seed(*(LEFT[name] for name in names if name in LEFT))
 
 
 def ends(world: World, everything: Callable[[World], Json]) -> Json:

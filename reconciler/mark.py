@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Final
 
 import orjson
@@ -29,6 +30,8 @@ _KEYS: Final = {
     "file": "file",
 }
 _TYPES: Final = {"time": int, "protect": bool}
+# Every agent of a project has the same ones; kept once.
+_SHARED: Final = frozenset({"owner", "commit"})
 _NEEDED: Final = frozenset({"owner", "resource", "spec", "base"})
 
 
@@ -78,7 +81,7 @@ def decode(text: object) -> Mark | None:
             continue
         if type(value) is not _TYPES.get(attribute, str):
             return None
-        values[attribute] = value
+        values[attribute] = sys.intern(str(value)) if attribute in _SHARED else value
     return Mark(**values)
 
 

@@ -24,7 +24,7 @@ class ReconcilerError(Exception):
         self.hint = hint
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True, order=True, slots=True)
 class Place:
     """Where a value was written: file relative to the source root, line and column from 1."""
 

@@ -12,7 +12,7 @@ from reconciler.policies import Severity, Verdict
 from reconciler.resource import Code, Json, Key, Mark, Ref, Step, digest_of, traffic_text
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Planned:
     """One change with its steps. `now` ends with the first gate; `later` waits for it."""
 

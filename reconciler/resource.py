@@ -30,7 +30,7 @@ def digest_of(value: Json) -> str:
     return hashlib.sha256(canonical(value)).hexdigest()
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True, order=True, slots=True)
 class Key:
     """One thing of a kind in a project, printed `prod/Agent/support-triage`."""
 
@@ -58,7 +58,7 @@ class Ref:
         return f"$after {self.key.local}.{self.field}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Mark:
     """Our entry in a version's metadata (rule M1): who made this version, from what, for what.
 
@@ -104,7 +104,7 @@ class Failure:
     message: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Version:
     """One immutable live version.
 
@@ -139,7 +139,7 @@ def traffic_text(traffic: Traffic | None) -> str:
     return ",".join(f"{version}:{share}" for version, share in traffic)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Live:
     """What the service holds under one key.
 
@@ -213,7 +213,7 @@ class Strategy(StrEnum):
     MANUAL = "manual"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Release:
     """How versions of a resource are released and kept; `version` pins one in Git."""
 
@@ -224,7 +224,7 @@ class Release:
     metadata_only: str = "try"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Lifecycle:
     """What may happen to a resource beside ordinary updates."""
 
@@ -247,7 +247,7 @@ class Code:
     files: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Desired:
     """One resource as Git wants it.
 

@@ -52,7 +52,7 @@ class Drift:
     fields: tuple[FieldDiff, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Change:
     """Desired against live for one resource. `target` is the live version to release, if there is one.
 

@@ -25,7 +25,8 @@ class DesiredProject:
     With `problems` the Project must not be written (rule I1), and `resources` is empty unless
     `sync.on_invalid` is `skip`: then the valid ones are here, and nothing may be deleted. `invalid` are
     the keys that have problems. `narrowed`: `resources` is a part, so nothing is missing (rule I4).
-    `elsewhere` maps agent names to another Project of the repository that desires them (rule D4).
+    `elsewhere` maps agent names to another Project of the repository that desires them on this endpoint
+    (rule D4).
     `masked` are values from the environment that no output may show.
     """
 
@@ -134,8 +135,17 @@ class _Loading:
         )
 
     def _elsewhere(self, project: Project) -> dict[str, str]:
-        """The names that other Projects desire, with the first of them by name."""
-        others = [other for other in self._every() if other is not project]
+        """The names that other Projects desire on this endpoint, with the first of them by name.
+
+        On another endpoint the same name is another agent. A Project that cannot be read may be on any.
+        """
+        here = project.spec.endpoint.casefold()
+        others = [
+            other
+            for other in self._every()
+            if other is not project
+            if not other.readable or other.spec.endpoint.casefold() == here
+        ]
         return {
             manifest.name: other.name
             for other in sorted(others, key=lambda other: other.name, reverse=True)

@@ -24,6 +24,7 @@ class Scope:
     """
 
     prune: bool = True
+    kept_because: str = "`sync.prune` is off"
     protect: tuple[str, ...] = ()
     forget: tuple[str, ...] = ()
     elsewhere: Mapping[str, str] = field(default_factory=dict)
@@ -78,7 +79,7 @@ def _with_missing(changes: list[Change], live: LiveState, ctx: Context) -> list[
     applied = ctx.commit and any(mark and ctx.ours(mark) and mark.commit == ctx.commit for mark in marks)
     if not applied or ctx.dirty:
         return changes
-    gone = (Drift("missing", by="somebody else"),)
+    gone = (Drift("missing"),)
     return [replace(change, drift=gone) if change.action is Action.CREATE else change for change in changes]
 
 
@@ -94,7 +95,7 @@ def _scoped(change: Change, scope: Scope) -> Change:
         note = "listed in `sync.forget`: no longer managed, left as it is"
         return replace(change, action=Action.NONE, reason="forgotten", blocked=(), notes=(note,))
     if not scope.prune:
-        note = "`sync.prune` is off: it has no manifest and is left as it is"
+        note = f"{scope.kept_because}: it has no manifest and is left as it is"
         return replace(change, action=Action.NONE, reason="kept", blocked=(), notes=(note,))
     if any(fnmatchcase(name, glob) for glob in scope.protect):
         refusal = Refusal(

@@ -8,7 +8,7 @@ import sys
 
 def quiet() -> None:
     """Silence azure's own warnings: what matters of a failed sign-in or a retry is in our report."""
-    logging.getLogger("azure").setLevel(logging.ERROR)
+    logging.getLogger("azure").setLevel(logging.CRITICAL)
 
 
 def set_up(level: str, *, json: bool = False) -> None:

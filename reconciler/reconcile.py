@@ -180,10 +180,11 @@ def learned(plan: Plan, outcomes: tuple[Outcome, ...], memory: Memory) -> Memory
             floors[key] = max(floors.get(key, 0), int(outcome.version))
         if outcome.step == "delete-agent" and outcome.outcome == "deleted":
             deleted.add(key)
-        if outcome.reason == "NotTaken" and (there := live.get(key)) is not None:
-            not_taken[key] = there.fingerprint()
-        if outcome.step == "move-traffic" and outcome.reason == "ServiceError":
+        moved = outcome.step == "move-traffic"
+        if moved and outcome.reason in ("ServiceError", "NotTaken") and key not in refused:
             refused.add(key)
+        elif outcome.reason == "NotTaken" and (there := live.get(key)) is not None:
+            not_taken[key] = there.fingerprint()
         if outcome.step == "add-version" and _no_room(outcome):
             at_cap.add(key)
     return Memory(frozenset(refused), frozenset(at_cap), floors, not_taken, frozenset(deleted))

@@ -7,6 +7,7 @@ import sys
 from typing import Annotated
 
 import typer
+from typer.exceptions import TyperException
 
 from reconciler import __version__
 from reconciler.cli import (
@@ -66,7 +67,13 @@ def main() -> None:
     from reconciler.errors import InvalidInput, ReconcilerError, explain
 
     try:
-        app()
+        code = app(standalone_mode=False)
+    except typer.Abort:
+        sys.exit(130)
+    except TyperException as error:
+        # A usage error: typer's own exit code for it, 2, would say "changes pending" to a script.
+        getattr(error, "show", lambda: None)()
+        sys.exit(1)
     except ReconcilerError as error:
         for problem in error.problems if isinstance(error, InvalidInput) else ():
             typer.echo(str(problem), err=True)
@@ -83,3 +90,4 @@ def main() -> None:
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
+    sys.exit(int(code) if isinstance(code, int) else 0)

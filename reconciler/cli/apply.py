@@ -51,10 +51,10 @@ def apply(
 
     Exits 0 when live agents match, 3 when refused with nothing written, 4 when done in part.
     """
-    from reconciler.cli.load import load_source, narrowing
+    from reconciler.cli.load import narrowing
     from reconciler.cli.output import emit, outputs
     from reconciler.cli.receipt import read_receipt
-    from reconciler.cli.run import over_projects
+    from reconciler.cli.run import load_or_report, over_projects
     from reconciler.errors import InvalidInput
     from reconciler.options import Allow
 
@@ -75,7 +75,10 @@ def apply(
         path, ref = receipt.source, ref or receipt.ref
         project = project or [item.name for item in receipt.projects]
         selector, only = receipt.selector, receipt.only
-    loaded = load_source(path, ref, narrowing(project, selector, only))
+        # What lifted a guard in the plan was reviewed with it.
+        allow = replace(allow, **dict.fromkeys(receipt.allowed, True))
+        max_deletes = receipt.max_deletes if max_deletes is None else max_deletes
+    loaded = load_or_report("apply", path, ref, narrowing(project, selector, only), where)
     if plan_digest and len(loaded.projects) != 1:
         raise InvalidInput(
             f"--plan-digest is about one Project, and this source has {len(loaded.projects)}",

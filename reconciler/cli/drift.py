@@ -29,13 +29,13 @@ def drift(
     ] = False,
 ) -> None:
     """Report what live agents have that Git did not put there. Exits 0 for no drift, 2 for drift."""
-    from reconciler.cli.load import load_source, narrowing
+    from reconciler.cli.load import narrowing
     from reconciler.cli.output import emit, outputs
-    from reconciler.cli.run import examined, over_projects
+    from reconciler.cli.run import examined, load_or_report, over_projects
     from reconciler.options import Allow
 
     where = outputs(format, output)
-    loaded = load_source(path, ref, narrowing(project, selector, only))
+    loaded = load_or_report("drift", path, ref, narrowing(project, selector, only), where)
     report = over_projects("drift", loaded, Allow(), _verified if verify_code else examined)
     emit(report, where)
     raise typer.Exit(report.exit_code)

@@ -112,6 +112,7 @@ def inputs_of(
         kinds=KINDS,
         scope=Scope(
             prune=sync.prune and sync.mode == "enforce" and not project.problems,
+            kept_because=_kept_because(project),
             protect=tuple(sync.protect),
             forget=tuple(sync.forget),
             elsewhere=project.elsewhere,
@@ -124,6 +125,16 @@ def inputs_of(
         is_ancestor=loaded.snapshot.is_ancestor,
         observe=sync.mode == "observe",
         workers=loaded.settings.concurrency,
+    )
+
+
+def _kept_because(project: DesiredProject) -> str:
+    if project.problems:
+        return "other manifests have problems"
+    return (
+        "the Project is in `mode: observe`"
+        if project.project.sync.mode == "observe"
+        else "`sync.prune` is off"
     )
 
 

@@ -80,11 +80,16 @@ def _stale(plan: Plan, approval: Approval | None) -> list[Outcome]:
 
 
 def _settled_meanwhile(plan: Plan) -> list[Outcome]:
-    """Resources that need nothing any more; their earlier outcomes about waiting are over."""
+    """Resources that need nothing any more, or may get nothing: what was said about waiting is over."""
+    note = "traffic was moved by somebody meanwhile and is held; --take-traffic moves it"
     return [
-        Outcome(planned.key, "read", "unchanged", at=time.monotonic())
+        Outcome(planned.key, "read", "skipped", reason="Held", note=note, at=time.monotonic())
+        if planned.change.held
+        else Outcome(planned.key, "read", "unchanged", at=time.monotonic())
         for planned in plan.planned
-        if not planned.steps and not planned.refused and planned.change.reason in ("equal", "metadata")
+        if not planned.steps
+        if not planned.refused
+        if planned.change.held or planned.change.reason in ("equal", "metadata")
     ]
 
 

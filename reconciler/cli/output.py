@@ -39,29 +39,51 @@ def outputs(format: str, output: Sequence[str] | None) -> Outputs:
                 f"--output {pair!r} is not FORMAT=FILE", hint="For example --output junit=report.xml."
             )
         check_format(name)
-        files.append((name, Path(file)))
+        files.append((name, writable(Path(file))))
     return Outputs(format, tuple(files))
+
+
+def writable(file: Path) -> Path:
+    """The file, once it is known that it can be written: before anything is done, not after.
+
+    Raises:
+        InvalidInput: it is a folder, or there is no way to write it.
+    """
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("ab"):
+            pass
+    except OSError as error:
+        raise InvalidInput(f"cannot write {file}", hint="Check the folder and its permissions.") from error
+    return file
 
 
 def emit(report: RunReport, out: Outputs, *, ci: bool = True) -> None:
     """Write the report everywhere it shall go; with `ci` also what the CI system reads by itself.
 
     Raises:
-        InvalidInput: a file cannot be written.
+        typer.Exit: a file could not be written after all; everything else was.
     """
     from reconciler.render import render
 
-    for name, file in out.files:
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(render(report, name), encoding="utf-8")
-        except OSError as error:
-            raise InvalidInput(f"cannot write {file}", hint="Check the folder of --output.") from error
-    width = _width()
-    text = render(report, out.stdout, color=_color(), width=width)
+    text = render(report, out.stdout, color=_color(), width=_width())
     typer.echo(text, nl=not text.endswith("\n"), color=True)
     if ci:
         _for_ci(report, out)
+    failed = [file for name, file in out.files if not _written(file, render(report, name))]
+    for file in failed:
+        typer.echo(f"Error: cannot write {file}", err=True)
+    if failed:
+        # Of an apply exit 1 would say that nothing was written.
+        raise typer.Exit(4 if report.command == "apply" else 1)
+
+
+def _written(file: Path, text: str) -> bool:
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError:
+        return False
+    return True
 
 
 def _for_ci(report: RunReport, out: Outputs) -> None:

@@ -32,10 +32,10 @@ def plan(
     max_deletes: options.MaxDeletes = None,
 ) -> None:
     """Show what apply would do. Exits 0 for nothing, 2 for changes, 3 for a refusal."""
-    from reconciler.cli.load import load_source, narrowing
+    from reconciler.cli.load import narrowing
     from reconciler.cli.output import emit, outputs
     from reconciler.cli.receipt import Origin, write_receipt
-    from reconciler.cli.run import examined, over_projects
+    from reconciler.cli.run import examined, load_or_report, over_projects
     from reconciler.options import Allow
 
     where = outputs(format, output)
@@ -50,9 +50,9 @@ def plan(
         delete_edited,
         force_sessions,
     )
-    loaded = load_source(path, ref, narrowing(project, selector, only))
+    loaded = load_or_report("plan", path, ref, narrowing(project, selector, only), where)
     report = over_projects("plan", loaded, allow, examined, max_deletes)
     if out:
-        write_receipt(report, out, Origin(path, ref, selector or (), only or ()))
+        write_receipt(report, out, Origin(path, ref, selector or (), only or (), allow, max_deletes))
     emit(report, where)
     raise typer.Exit(report.exit_code)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +11,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from reconciler.errors import InvalidInput
+from reconciler.options import Allow
 from reconciler.report import RunReport
 
 _FORMAT: Final = "reconciler.plan/v1"
@@ -36,6 +37,8 @@ class Receipt(BaseModel):
     ref: str | None = None
     selector: list[str] = []
     only: list[str] = []
+    allowed: list[str] = []
+    max_deletes: int | None = None
     revision: str
     projects: list[ReceiptProject]
 
@@ -46,12 +49,14 @@ class Receipt(BaseModel):
 
 @dataclass(frozen=True)
 class Origin:
-    """What was planned: the source as it was named, and the flags that narrowed it."""
+    """What was planned: the source as it was named, and the flags that narrowed it and lifted guards."""
 
     source: str
     ref: str | None
     selector: Sequence[str]
     only: Sequence[str]
+    allow: Allow
+    max_deletes: int | None
 
 
 def write_receipt(report: RunReport, file: str, origin: Origin) -> None:
@@ -74,6 +79,8 @@ def write_receipt(report: RunReport, file: str, origin: Origin) -> None:
         ref=origin.ref,
         selector=list(origin.selector),
         only=list(origin.only),
+        allowed=[name for name, given in asdict(origin.allow).items() if given],
+        max_deletes=origin.max_deletes,
         revision=report.revision,
         projects=projects,
     )

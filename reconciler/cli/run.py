@@ -7,7 +7,10 @@ import threading
 import time
 from collections.abc import Awaitable, Callable
 
-from reconciler.cli.load import Loaded, inputs_of, masker, notes_of, problems_of
+import typer
+
+from reconciler.cli.load import Loaded, Narrowing, inputs_of, load_source, masker, notes_of, problems_of
+from reconciler.cli.output import Outputs, emit
 from reconciler.desired import DesiredProject
 from reconciler.errors import ReconcilerError, ServiceError, explain
 from reconciler.live import Ports
@@ -15,7 +18,15 @@ from reconciler.log import quiet
 from reconciler.options import Allow
 from reconciler.plan import Plan
 from reconciler.reconcile import Inputs, examine
-from reconciler.report import Failed, ProjectReport, ProjectRun, RunReport, project_report, run_report
+from reconciler.report import (
+    ExitCode,
+    Failed,
+    ProjectReport,
+    ProjectRun,
+    RunReport,
+    project_report,
+    run_report,
+)
 from reconciler.wiring import close, import_sdk, ports
 
 # What one command does with one valid Project.
@@ -40,6 +51,15 @@ def over_projects(
     finally:
         close()
     return run_report(command, loaded.revision, loaded.snapshot.root, reports)
+
+
+def load_or_report(command: str, path: str, ref: str | None, narrow: Narrowing, out: Outputs) -> Loaded:
+    """The source; where it cannot be read, a report in the wanted format that says why, and exit 1."""
+    try:
+        return load_source(path, ref, narrow)
+    except ReconcilerError as error:
+        emit(run_report(command, "", path, [], failure(error)), out)
+        raise typer.Exit(ExitCode.ERROR) from None
 
 
 async def _one(

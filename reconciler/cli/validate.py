@@ -17,12 +17,13 @@ def validate(
     output: options.Output = None,
 ) -> None:
     """Check every manifest: form, references, schema, policies. Exits 0, 1 for problems, 3 for refusals."""
-    from reconciler.cli.load import load_source, narrowing
+    from reconciler.cli.load import narrowing
     from reconciler.cli.output import emit, outputs
+    from reconciler.cli.run import load_or_report
     from reconciler.cli.validated import validated
 
     where = outputs(format, output)
-    loaded = load_source(path, ref, narrowing(project, selector, only))
+    loaded = load_or_report("validate", path, ref, narrowing(project, selector, only), where)
     report = validated(loaded)
     emit(report, where)
     raise typer.Exit(report.exit_code)

@@ -316,12 +316,14 @@ class AgentPort:
         )
 
     async def _owned(self, key: Key, live: Live, call: DeleteAgent) -> bool:
-        """Rule D1, read again right before: our genuine mark is on a version of this very name."""
-        if live.latest is not None and _genuine(key, live.latest, call.owners):
-            return True
+        """Rules D1 and M4, read again right before: the newest genuine mark of this very name is ours."""
+        if live.latest is not None and _genuine(key, live.latest):
+            return _owner(live.latest) in call.owners
         if not call.delete_edited:
             return False
-        return any(_genuine(key, version, call.owners) for version in await self._versions(key.name))
+        versions = sorted(await self._versions(key.name), key=lambda version: version.order, reverse=True)
+        newest = next((version for version in versions if _genuine(key, version)), None)
+        return newest is not None and _owner(newest) in call.owners
 
     async def _deleted(self, what: str, send: Callable[[], Any], number: str) -> Done:
         try:
@@ -345,9 +347,12 @@ def _json(response: Any, model: Any, headers: Any) -> Any:
     return response.http_response.json()
 
 
-def _genuine(key: Key, version: Version, owners: frozenset[str]) -> bool:
-    mark = version.mark
-    return mark is not None and mark.owner in owners and mark.genuine(key, version.number)
+def _genuine(key: Key, version: Version) -> bool:
+    return version.mark is not None and version.mark.genuine(key, version.number)
+
+
+def _owner(version: Version) -> str:
+    return version.mark.owner if version.mark else ""
 
 
 def failed_version(version: Version) -> Done:

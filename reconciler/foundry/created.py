@@ -8,7 +8,7 @@ from dataclasses import replace
 from reconciler.fields import field_diffs
 from reconciler.kinds.agent.calls import AddVersion
 from reconciler.kinds.agent.normal import normal
-from reconciler.resource import Done, Key, Mark, Version
+from reconciler.resource import Done, Health, Key, Mark, Version
 
 
 def judge_created(key: Key, call: AddVersion, version: Version, known: Sequence[Version]) -> Done:
@@ -62,6 +62,10 @@ def _twin(key: Key, call: AddVersion, other: Version) -> bool:
 
 def _old(key: Key, call: AddVersion, version: Version) -> Done:
     """The service saw no difference and answered with a version it had: nothing was created."""
+    if version.health is Health.FAILED:
+        note = f"the service answers with the failed version {version.number} instead of making it anew"
+        hint = "Change the manifest, if only an environment variable; or delete the agent by hand and apply."
+        return Done("unchanged", version.number, note=note, hint=hint, reason="NotTaken")
     paths = _paths(key, call, version)
     note = f"the service answered with version {version.number}, which it had already"
     if paths:

@@ -78,7 +78,7 @@ def drift_lines(change: ChangeReport, width: int) -> list[Line]:
         lines.append(Line(text, mark=_DRIFT_MARKS.get(drift.what, "~"), indent=2, style="bold", hang=2))
         lines += _indented(field_lines(drift.fields, width - _FIELD_INDENT - 2, outside=True))
     if change.held:
-        held = "held: it stays so until this manifest has a newer commit, or with --take-traffic"
+        held = "held: it stays so until a change of this manifest makes a new version, or with --take-traffic"
         lines.append(Line(held, indent=_FIELD_INDENT, style="dim", hang=0))
     if lines and not words.acts(change):
         lines += _notes(change)

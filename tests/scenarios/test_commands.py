@@ -7,6 +7,7 @@ import os
 import pty
 import select
 import socket
+import subprocess
 import sys
 import time
 
@@ -199,3 +200,41 @@ def test_github_actions_gets_annotations_and_a_summary(world: World) -> None:
 
     assert "::warning file=agents/triage.yaml" in result.stdout or "::error file=" in result.stdout
     assert "prod" in (world.repo.parent / "summary.md").read_text()
+
+
+def in_a_process(*args: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "reconciler", *args]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize(
+    "args", [("plan", "--nope"), ("drift", "--max-deletes", "1"), ("apply", "--timeout", "-1"), ("aply",)]
+)
+def test_a_wrong_flag_never_looks_like_pending_changes(args: tuple[str, ...]) -> None:
+    done = in_a_process(*args)
+
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "Error" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["plan", "apply", "drift", "validate"])
+def test_json_is_one_object_also_when_nothing_can_be_read(command: str) -> None:
+    done = in_a_process(command, "/nonexistent", "--format", "json")
+
+    assert done.returncode == 1
+    report = json.loads(done.stdout)
+    assert report["exit_code"] == 1
+    assert "no folder" in report["failed"]["messages"][0]
+
+
+def test_an_output_that_cannot_be_written_stops_before_anything_is_done(world: World) -> None:
+    world.agent("triage")
+    world.commit()
+    world.forget()
+
+    result = world.apply("--output", f"junit={world.repo}")
+
+    assert result.exit_code == 1
+    assert "cannot write" in result.stderr
+    assert world.requests() == {}

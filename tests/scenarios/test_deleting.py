@@ -370,3 +370,34 @@ def test_updating_most_agents_of_this_very_commit_is_refused(world: World) -> No
     world.commit("A commit that moves Git")
     assert world.apply().exit_code == 0
     world.in_sync()
+
+
+@pytest.mark.rule("M4")
+def test_what_another_owner_took_over_is_not_ours_to_delete(world: World) -> None:
+    many(world, 4)
+    world.project(owner="somebody/else")
+    world.commit()
+    world.agent("a00", prompt("Theirs now"))
+    world.commit()
+    assert world.apply("--only", "Agent/a00", "--take-over").exit_code == 0
+    world.project()
+    drop(world, 0)
+
+    assert world.apply("--delete-edited").exit_code == 0
+    assert world.writes() == []
+    assert "a00" in world.names()
+
+
+@pytest.mark.rule("D4")
+def test_the_same_name_on_another_endpoint_is_another_agent(world: World) -> None:
+    many(world, 5)
+    world.write(
+        "dev.yaml",
+        manifest("Project", "dev", {"endpoint": "sandbox://dev", "owner": "x", "resources": ["agents/*"]}),
+    )
+    world.project(resources=["agents/*.yaml", "!agents/a00.yaml"])
+    world.commit()
+    world.forget()
+
+    assert world.apply("-p", "prod").exit_code == 0
+    assert world.writes() == ["DELETE /agents/a00"]

@@ -301,3 +301,66 @@ def test_a_failed_only_version_is_never_deleted_to_repair_it(world: World) -> No
     assert world.apply("--retry-failed").exit_code == 4
     assert not [line for line in world.writes() if line.startswith("DELETE")]
     assert world.live("bot")["versions"]["latest"]["agent_guid"] == guid  # type: ignore[index]
+
+
+@pytest.mark.rule("R5")
+def test_a_pin_in_git_moves_traffic_from_a_split(world: World) -> None:
+    for image in ("bot:1", "bot:2", "bot:3"):
+        world.agent("bot", hosted(f"registry.example.com/{image}"))
+        world.commit()
+        world.apply()
+    world.select("bot", v1=50, v3=50)
+    world.agent("bot", hosted("registry.example.com/bot:3"), release={"version": "2"})
+    world.commit()
+
+    assert world.apply().exit_code == 0
+    assert world.traffic("bot") == [("2", 100)]
+    world.in_sync()
+
+
+@pytest.mark.rule("R2")
+def test_revert_creates_anew_where_the_service_ignores_a_selector(world: World) -> None:
+    for text in ("One", "Two"):
+        world.agent("triage", prompt(text))
+        world.commit()
+        world.apply()
+    world.settings(selector={"prompt": "ignored"})
+    world.git("revert", "--no-edit", "HEAD")
+
+    result = world.apply()
+
+    assert result.exit_code == 0, result.stdout
+    assert world.numbers("triage") == ["3", "2", "1"]
+    world.in_sync()
+
+
+@pytest.mark.rule("P6")
+def test_an_equal_version_of_somebody_does_not_hide_ours(world: World) -> None:
+    """Ours is still starting when an equal one appears above it; nothing is made a second time."""
+    world.settings(dedupe={"hosted": "off"})
+    world.agent("bot", hosted("registry.example.com/bot:1"))
+    world.commit()
+    world.apply()
+    world.agent("bot", hosted("registry.example.com/bot:2"))
+    world.commit()
+    world.settings(provisioning={"delay_s": 30})
+    world.run("apply", str(world.repo), "--timeout", "0.5")
+    world.settings(provisioning={"delay_s": 0})
+    world.edit("bot", keep_metadata=True)
+    world.forget()
+
+    world.run("apply", str(world.repo), "--timeout", "0.5")
+
+    assert world.writes() == []
+
+
+@pytest.mark.rule("C4")
+def test_metadata_alone_waits_also_with_unknown_fields_of_the_service(world: World) -> None:
+    world.settings(server_added={"unknown": {"zz": 1}})
+    world.agent("bot", hosted(), description="One")
+    world.commit()
+    world.apply()
+    world.agent("bot", hosted(), description="Two")
+    world.commit()
+
+    world.in_sync()

@@ -12,7 +12,7 @@ from reconciler.kinds.agent import details
 from reconciler.kinds.agent.normal import FOREIGN_METADATA, normal
 from reconciler.kinds.kind import Action, Change, Context, Drift, Refusal
 from reconciler.pointers import without
-from reconciler.resource import Desired, Health, JsonObject, Key, Live, Strategy, Version, traffic_text
+from reconciler.resource import Desired, Health, Json, JsonObject, Key, Live, Strategy, Version, traffic_text
 
 
 def ours(key: Key, version: Version, ctx: Context) -> bool:
@@ -53,7 +53,16 @@ def _same_code(desired: Desired, version: Version, ctx: Context) -> bool:
 def _same_meaning(desired: Desired, version: Version, ctx: Context) -> bool:
     """Whether only description, metadata or mark differ (rule C4)."""
     want, have = _comparable(desired, version.form)
-    return same(want.get("definition"), have.get("definition")) and _same_code(desired, version, ctx)
+    left, right = want.get("definition"), have.get("definition")
+    return (same(left, right) or _only_added(left, right)) and _same_code(desired, version, ctx)
+
+
+def _only_added(desired: Json, live: Json) -> bool:
+    """Whether live has nothing but keys more that no schema knows: the service put them there, not Git."""
+    from reconciler import schema
+
+    diffs = field_diffs({"definition": desired}, {"definition": live})
+    return all(diff.op == "remove" and not schema.knows(diff.path) for diff in diffs)
 
 
 def looks(desired: Desired | None, live: Live, ctx: Context) -> tuple[str, ...] | None:
@@ -75,7 +84,9 @@ def looks(desired: Desired | None, live: Live, ctx: Context) -> tuple[str, ...] 
     unread = tuple(number for number in dict.fromkeys(wanted) if live.version(number) is None)
     if pin:
         return unread
-    if equal(desired, latest, ctx) and latest.health is Health.ACTIVE:
+    by_hand = desired.release.strategy is Strategy.MANUAL
+    able = by_hand or latest.number in dict(live.traffic) or ours(live.key, latest, ctx)
+    if able and latest.health is Health.ACTIVE and equal(desired, latest, ctx):
         return unread
     if len(live.traffic) == 1 and live.serving != latest.number:
         if unread:
@@ -217,7 +228,7 @@ def _traffic(change: Change, desired: Desired, newest: Version | None, ctx: Cont
     if now in _left_by_us(change.key, target, newest if pending else None, ctx):
         return replace(moved, pending=True)
     drift = (Drift("redirected", version=now, fields=fields, by="somebody else"),)
-    if ctx.take_traffic:
+    if ctx.take_traffic or pinned:
         return replace(moved, reason="redirected", drift=drift)
     return replace(change, held=True, drift=drift, reason="redirected", fields=fields)
 
@@ -331,7 +342,7 @@ def _not_desired(key: Key, live: Live | None, ctx: Context) -> Change:
     """An agent without a manifest: ours is deleted, anybody else's is left alone (D1)."""
     assert live is not None
     marked = [version for version in live.known if ours(key, version, ctx)]
-    if not marked or live.latest is None:
+    if not marked or live.latest is None or _other_owner(live, ctx):
         at = live.latest.created_at if live.latest else 0
         number = live.latest.number if live.latest else ""
         there = (Drift("unmanaged", number, at, "somebody else"),)

@@ -157,7 +157,8 @@ def _delete(change: Change, ctx: Context) -> AgentStep:
     force = ctx.force_sessions or (mark is not None and mark.on_remove == "force")
     call = DeleteAgent(force, owners, ctx.delete_edited)
     count = len(live.known)
-    text = f"delete the agent with {count if live.all_versions else 'all'} version{'s' * (count != 1)}"
+    counted = f"{count} version{'s' * (count != 1)}" if live.all_versions else "all its versions"
+    text = f"delete the agent with {counted}"
     return _step(change, "delete-agent", call, text)
 
 

@@ -14,7 +14,7 @@ bucket of tokens is empty at that moment, and this is all that can be known:
 Refusals of requests that were sent before the last lowering are echoes of the same empty bucket and say
 nothing new. Against simulated buckets of 5 to 500 tokens a second that hold a second's worth, with 4 to 64
 workers, this takes at most 1.1 times what the bucket allows; under 1 % is refused after the first fifth. A
-bucket that holds a single token costs seven seconds more. `tests/foundry/test_rate.py` keeps both.
+bucket that holds a single token costs ten seconds more. `tests/foundry/test_rate.py` keeps both.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _ENOUGH_S: Final = 1.0
 _STEP_DOWN: Final = 0.9
 # Passes that double the rate: first so many buckets, four times that after each measurement, at most a number
 # that raises the rate by 7 % in 300 requests, which is about one refusal in as many.
-_BUCKETS: Final = 2
+_BUCKETS: Final = 4
 _CALMER: Final = 4
 _CALMEST: Final = 3_000
 _LEAST_RATE: Final = 0.1

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
+import os
 import socket
 import ssl
 import subprocess
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -316,6 +319,30 @@ async def test_a_certificate_of_somebody_else_is_told_and_gets_no_token(own_cert
     assert (type(error), "no trusted certificate" in str(error)) == (ServiceUnreachable, True)
     assert "SSL_CERT_FILE" in error.hint
     assert recorder.asked == []
+
+
+async def test_a_certificate_that_is_named_is_trusted_and_gets_the_token(own_certificate: Path):
+    """In a process of its own, since the trusted ones are read when the program starts."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(own_certificate)
+    answer = always(Told(200, {"data": []}))
+    async with recording(answer, tls=context) as recorder:
+        program = f"""
+import asyncio
+from reconciler.foundry.agents import AgentPort
+from tests.foundry.test_errors import Tokens, listed, no_zip, open_pipe
+
+async def main():
+    async with open_pipe({recorder.endpoint!r}, credential=Tokens()) as pipe:
+        assert await listed(AgentPort(pipe, "prod", no_zip)) == []
+
+asyncio.run(main())
+"""
+        environ = {**os.environ, "SSL_CERT_FILE": str(own_certificate)}
+        process = await asyncio.create_subprocess_exec(sys.executable, "-c", program, env=environ)
+
+        assert await process.wait() == 0
+        assert recorder.asked[0].headers["Authorization"] == f"Bearer {SECRET}"
 
 
 async def test_a_proxy_that_is_gone_is_told(monkeypatch):

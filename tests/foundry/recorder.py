@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from ssl import SSLContext
 
 import orjson
 from aiohttp import web
-from multidict import CIMultiDictProxy
 
 PROJECT = "/api/projects/p"
 
@@ -19,7 +18,7 @@ class Asked:
     """One request as it came; `line` is `METHOD path?query` below the project, still escaped."""
 
     line: str
-    headers: CIMultiDictProxy[str]
+    headers: Mapping[str, str]
     body: bytes
     connection: int
 

@@ -11,7 +11,7 @@ import asyncio
 import random
 from typing import IO, Any, Final
 
-from azure.core.exceptions import ServiceRequestError, ServiceResponseError
+from azure.core.exceptions import IncompleteReadError, ServiceRequestError, ServiceResponseError
 from azure.core.pipeline import PipelineRequest, PipelineResponse
 from azure.core.pipeline.policies import AsyncHTTPPolicy, AsyncRetryPolicy
 
@@ -44,7 +44,7 @@ class Retry(AsyncHTTPPolicy[Any, Any]):
         for sent in range(1, self._repeats + 1):
             try:
                 response = await self.next.send(request)
-            except (ServiceRequestError, ServiceResponseError):
+            except (ServiceRequestError, ServiceResponseError, IncompleteReadError):
                 if sent > _MOST_LOST:
                     raise
                 wait_s = None

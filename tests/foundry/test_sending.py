@@ -12,7 +12,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from azure.core.exceptions import ClientAuthenticationError, ServiceRequestError, ServiceResponseError
+from azure.core.exceptions import (
+    ClientAuthenticationError,
+    IncompleteReadError,
+    ServiceRequestError,
+    ServiceResponseError,
+)
 from azure.core.pipeline import AsyncPipeline
 from azure.core.pipeline.transport import AsyncHttpTransport
 from azure.core.rest import HttpRequest
@@ -81,7 +86,7 @@ def sent(script: Script, *, method: str = "GET", repeats: int = 6, **request: An
         service = Service(script)
         try:
             answer = await pipe(service, repeats).run(HttpRequest(method, URL, **request))
-        except (ServiceRequestError, ServiceResponseError, ClientAuthenticationError) as error:
+        except tuple(map(type, (LOST, SILENT, CUT, NO_TOKEN))) as error:
             return service, type(error)
         return service, answer.http_response.status_code
 
@@ -99,7 +104,8 @@ def first(count: int, answer: Answer | Exception) -> Script:
 
 
 LOST = ServiceRequestError("the connection was lost")
-CUT = ServiceResponseError("the answer ended early")
+SILENT = ServiceResponseError("no answer in time")
+CUT = IncompleteReadError("the answer ended early")
 NO_TOKEN = ClientAuthenticationError("no token")
 
 
@@ -119,6 +125,7 @@ NO_TOKEN = ClientAuthenticationError("no token")
         pytest.param(Answer(503, {"Retry-After": "1"}), 7, 1, id="503"),
         pytest.param(Answer(504), 7, 1, id="504"),
         pytest.param(LOST, 4, 1, id="lost"),
+        pytest.param(SILENT, 4, 1, id="silent"),
         pytest.param(CUT, 4, 1, id="cut"),
         pytest.param(NO_TOKEN, 1, 1, id="no-token"),
         pytest.param(Answer(429), 7, 7, id="429-happened-to-nobody"),

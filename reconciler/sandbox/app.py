@@ -13,7 +13,8 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from reconciler.sandbox import control, faults, gates, settings
 from reconciler.sandbox.errors import ApiError, invalid
-from reconciler.sandbox.faults import Fault, Target
+from reconciler.sandbox.faults import Fault
+from reconciler.sandbox.patterns import Target
 from reconciler.sandbox.requestlog import UNKNOWN, Entry, RequestLog
 from reconciler.sandbox.routes import JSON_MAX_BYTES, Route, match
 from reconciler.sandbox.state import State
@@ -36,7 +37,7 @@ class App:
         target = clean(request.raw_path)
         path, _, query = _below_host(target).partition("?")
         answer: Reply | None
-        if path.startswith(control.PREFIX):
+        if control.owns(request.method, path):
             answer = await self._own(request, path, query, request_id)
         else:
             exchange = _Exchange(request, path, query, request_id)
@@ -56,7 +57,7 @@ class App:
         try:
             body = await read_body(request, control.MAX_BYTES)
             asked = control.Request(parse_query(query).get("project"), body, self._state, self._log)
-            return control.answer(request.method, path.removeprefix(control.PREFIX), asked)
+            return control.answer(request.method, path, asked)
         except ApiError as e:
             return error_reply(e, request_id)
         except sqlite3.DatabaseError as e:
@@ -94,7 +95,13 @@ class App:
             scripted = faults.any_rules(db)
         fault = None
         if scripted:
-            target = Target(exchange.request.method, exchange.project, exchange.below, exchange.template)
+            target = Target(
+                exchange.request.method,
+                exchange.project,
+                exchange.below,
+                exchange.template,
+                tuple(parse_qsl(exchange.query, keep_blank_values=True)),
+            )
             with self._state.transaction(write=True) as db:
                 fault = faults.take(db, target)
         return fault, effective["latency_s"]
@@ -152,7 +159,7 @@ class _Exchange:
             self.problem = e
             return
         self.below = "/" + "/".join(segments)
-        found = match(request.method, segments)
+        found = match("GET" if request.method == "HEAD" else request.method, segments)
         if found is not None:
             self.route, self.params = found
 
@@ -250,10 +257,13 @@ async def read_body(request: web.BaseRequest, max_bytes: int) -> bytes:
 
 def respond(answer: Reply, headers: dict[str, str], method: str = "GET") -> web.Response:
     """`answer` with the service's headers; a fault's own headers win over them."""
-    headers |= answer.headers
+    own = {name.lower() for name in answer.headers}
+    headers = {name: value for name, value in headers.items() if name.lower() not in own} | dict(
+        answer.headers
+    )
     empty = not answer.body or method == "HEAD" or answer.status in (204, 304)
-    if not empty:
-        headers.setdefault("Content-Type", answer.content_type)
+    if not empty and "content-type" not in own:
+        headers["Content-Type"] = answer.content_type
     if answer.status >= 400:
         headers["x-ms-response-type"] = "error"
     return web.Response(status=answer.status, body=None if empty else answer.body, headers=headers)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from reconciler.sandbox import faults, seed, settings
+from reconciler.sandbox import faults, seed, settings, shorthands
 from reconciler.sandbox.errors import ApiError, invalid
 from reconciler.sandbox.requestlog import RequestLog
 from reconciler.sandbox.state import State
@@ -36,17 +36,30 @@ class Request:
         return parse_json(self.body)
 
 
-def answer(method: str, name: str, request: Request) -> Reply:
-    """The answer of `method` on `/_sandbox/name`.
+def owns(method: str, path: str) -> bool:
+    """Whether a path is one of these routes: below `/_sandbox`, or a look at the root."""
+    return f"{path}/".startswith(PREFIX) or (path in ("", "/") and method in ("GET", "HEAD"))
+
+
+def answer(method: str, path: str, request: Request) -> Reply:
+    """The answer of `method` on a path that `owns` is true for.
 
     Raises:
         ApiError: 404, there is no such route; 400, the body is not understood.
     """
-    handler = _ROUTES.get((method, name.rstrip("/")))
+    name = path.removeprefix(PREFIX.rstrip("/")).strip("/")
+    handler = _ROUTES.get(("GET" if method == "HEAD" else method, name))
     if handler is None:
-        known = ", ".join(f"{verb} {PREFIX}{path}" for verb, path in _ROUTES)
-        raise ApiError(404, f"No route {method} {PREFIX}{name}. Known: {known}.")
+        raise ApiError(404, f"No route {method} {PREFIX}{name}. Known: {', '.join(_known())}.")
     return handler(request)
+
+
+def _known() -> list[str]:
+    return [f"{verb} {PREFIX}{path}" for verb, path in _ROUTES]
+
+
+def _get_index(_: Request) -> Reply:
+    return reply({"name": "reconciler sandbox", "projects": "/api/projects/{project}", "routes": _known()})
 
 
 def _get_requests(request: Request) -> Reply:
@@ -66,7 +79,7 @@ def _get_settings(request: Request) -> Reply:
 def _put_settings(request: Request) -> Reply:
     changes = _object(request.json())
     with request.state.transaction(write=True) as db:
-        settings.merge(db, request.project, changes)
+        settings.merge(db, request.project, shorthands.expand(changes))
     return _get_settings(request)
 
 
@@ -111,10 +124,13 @@ def _object(value: Any) -> Json:
 
 
 _ROUTES: dict[tuple[str, str], Callable[[Request], Reply]] = {
+    ("GET", ""): _get_index,
     ("GET", "requests"): _get_requests,
     ("DELETE", "requests"): _delete_requests,
     ("GET", "settings"): _get_settings,
     ("PUT", "settings"): _put_settings,
+    ("PATCH", "settings"): _put_settings,
+    ("POST", "settings"): _put_settings,
     ("DELETE", "settings"): _delete_settings,
     ("GET", "faults"): _get_faults,
     ("PUT", "faults"): _put_faults,

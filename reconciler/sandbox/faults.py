@@ -10,11 +10,15 @@ from typing import Any
 
 import orjson
 
+from reconciler.sandbox import patterns
 from reconciler.sandbox.errors import ApiError, invalid
+from reconciler.sandbox.patterns import Target
 from reconciler.sandbox.wire import Json, Reply, dumps, error_reply
 
 MAX_DELAY_S = 600.0
 MAX_TIMES = 1_000_000_000
+TEXT_TYPE = "text/plain; charset=utf-8"
+ANY_METHOD = ("", "*", "ANY")
 FRAMING = {"content-length", "transfer-encoding", "connection"}
 
 DEFAULT_MESSAGES: Mapping[int, str] = {
@@ -31,8 +35,8 @@ class Fault:
 
     `delay_s` comes before the request is handled, or, with `after_commit`, between its commit and its
     answer. `status` None lets the request's own answer through; `drop` closes the connection without one.
-    `body` is text (an error code in the service's envelope), an object (sent as it is) or None (the usual
-    envelope of that status).
+    `body` is text, sent as it is, an object or a list, sent as JSON, or None: the service's envelope with
+    `code` and `message`, by default those of the status.
     """
 
     status: int | None = None
@@ -41,27 +45,21 @@ class Fault:
     delay_s: float = 0.0
     after_commit: bool = False
     drop: bool = False
+    code: str | None = None
+    message: str | None = None
 
     def reply(self, request_id: str) -> Reply:
         """The answer instead of the request's own; `status` has to be set."""
         assert self.status is not None
         headers = dict(self.headers or {})
-        if isinstance(self.body, dict | list):
+        if isinstance(self.body, str):
+            return Reply(self.status, self.body.encode(), headers, TEXT_TYPE)
+        if self.body is not None:
             return Reply(self.status, dumps(self.body), headers)
-        if self.status < 400 and self.body is None:
+        if self.status < 400 and self.code is None and self.message is None:
             return Reply(self.status, b"{}", headers)
-        message = DEFAULT_MESSAGES.get(self.status, "The request failed.")
-        return error_reply(ApiError(self.status, message, code=self.body, headers=headers), request_id)
-
-
-@dataclass(frozen=True)
-class Target:
-    """The request that rules are matched with; `path` is decoded and below the project."""
-
-    method: str
-    project: str
-    path: str
-    template: str
+        message = self.message or DEFAULT_MESSAGES.get(self.status, "The request failed.")
+        return error_reply(ApiError(self.status, message, code=self.code, headers=headers), request_id)
 
 
 def any_rules(db: sqlite3.Connection) -> bool:
@@ -84,16 +82,12 @@ def take(db: sqlite3.Connection, target: Target) -> Fault | None:
 
 
 def _matches(match: Json, target: Target) -> bool:
-    method, project, path = match.get("method"), match.get("project"), match.get("path")
-    if method is not None and method.upper() != target.method:
+    method, project, path = (match.get("method") or "").upper(), match.get("project"), match.get("path")
+    if method not in ANY_METHOD and method != target.method:
         return False
     if project is not None and project != target.project:
         return False
-    if path is None or path in (target.path, target.template):
-        return True
-    return (
-        "*" in path and re.fullmatch(re.escape(path).replace(r"\*", ".*"), target.path, re.DOTALL) is not None
-    )
+    return not path or patterns.parse(path).meets(target)
 
 
 def view(db: sqlite3.Connection, project: str | None) -> Json:
@@ -110,17 +104,17 @@ def view(db: sqlite3.Connection, project: str | None) -> Json:
 
 
 def replace(db: sqlite3.Connection, given: Any, project: str | None) -> None:
-    """Take a list of rules, or an object with it under `rules` or `faults`, in place of the present ones.
+    """Take rules in place of the present ones: a list, an object with it under `rules` or `faults`, or one.
 
     With a project only its own rules are replaced, and the new ones meet that project alone.
 
     Raises:
         ApiError: 400, a rule is not understood; the present rules stay.
     """
-    if isinstance(given, dict) and len(given) == 1:
-        given = given.get("rules", given.get("faults"))
+    if isinstance(given, dict):
+        given = [given] if "action" in given or "match" in given else given.get("rules", given.get("faults"))
     if not isinstance(given, list):
-        raise invalid('Faults are a list of rules, or {"rules": [...]}.')
+        raise invalid('Faults are a list of {"match", "times", "action"}, or {"rules": [...]}.')
     rules = [_checked(rule, f"rules[{index}]") for index, rule in enumerate(given)]
     clear(db, project)
     for rule in rules:
@@ -143,23 +137,54 @@ def clear(db: sqlite3.Connection, project: str | None) -> None:
 
 
 def _checked(rule: Any, path: str) -> Json:
-    rule = _object(rule, path, {"match", "times", "action", "hits"})
+    rule = _object(rule, path, None)
     rule.pop("hits", None)  # so that what GET returned can be put back
     match = _object(rule.get("match") or {}, f"{path}.match", {"method", "path", "project", "skip"})
     for key in ("method", "path", "project"):
         if match.get(key) is not None and not isinstance(match[key], str):
             raise invalid(f"'{key}' must be text.", f"{path}.match.{key}")
+    if match.get("path"):
+        _check_pattern(match["path"], f"{path}.match.path")
+    if rule.get("skip") is not None:
+        match["skip"] = rule.pop("skip")
     times = rule.get("times")
     for name, count in (("times", times), ("match.skip", match.get("skip", 0))):
         if count is not None and (type(count) is not int or not 0 <= count <= MAX_TIMES):
             raise invalid(f"'{name}' must be a whole number, 0 to {MAX_TIMES}.", f"{path}.{name}")
     match["skip"] = match.get("skip") or 0
-    return {"match": match, "times": times, "action": _action(rule.get("action"), f"{path}.action")}
+    action = _action(rule.get("action"), f"{path}.action")
+    checked: Json = rule | {"match": match, "times": times, "action": action}
+    return checked
+
+
+def _check_pattern(pattern: str, path: str) -> None:
+    if len(pattern) > patterns.MAX_LENGTH or not patterns.parse(pattern).has_route():
+        raise invalid(
+            f"The path '{pattern[:200]}' matches no route. Write it as below the project:"
+            " /agents/{agent_name}/versions, /agents/my-agent, /agents/*.",
+            path,
+        )
+
+
+ACTION_KEYS = {"status", "headers", "body", "code", "message", "delay_s", "after_commit", "drop"}
 
 
 def _action(given: Any, path: str) -> Json:
-    action = _object(given, path, {"status", "headers", "body", "delay_s", "after_commit", "drop"})
+    action = _object(given, path, ACTION_KEYS)
     action = {key: value for key, value in action.items() if value is not None}
+    _check_status(action, path)
+    _check_words(action, path)
+    headers = _headers(action.get("headers", {}), f"{path}.headers")
+    if headers:
+        action["headers"] = headers
+    if "status" not in action and not action.get("drop") and not action.get("delay_s"):
+        given_words = ", ".join(sorted(action))
+        alone = f" It has only: {given_words}." if given_words else ""
+        raise invalid(f"'status' is missing: an action needs a status, a delay_s or a drop.{alone}", path)
+    return action
+
+
+def _check_status(action: Json, path: str) -> None:
     status = action.get("status")
     if status is not None and (type(status) is not int or not 200 <= status <= 599):
         raise invalid("'status' must be a whole number, 200 to 599.", f"{path}.status")
@@ -169,21 +194,28 @@ def _action(given: Any, path: str) -> Json:
     for key in ("after_commit", "drop"):
         if not isinstance(action.get(key, False), bool):
             raise invalid(f"'{key}' must be true or false.", f"{path}.{key}")
+
+
+def _check_words(action: Json, path: str) -> None:
     if not isinstance(action.get("body", ""), str | dict | list):
-        raise invalid("'body' must be an error code, an object or a list.", f"{path}.body")
-    headers = _object(action.get("headers", {}), f"{path}.headers", None)
+        raise invalid("'body' must be text, an object or a list.", f"{path}.body")
+    for key in ("code", "message"):
+        if not isinstance(action.get(key, ""), str):
+            raise invalid(f"'{key}' must be text.", f"{path}.{key}")
+        if key in action and "body" in action:
+            raise invalid(f"Give a body, or a {key} for the usual one, not both.", f"{path}.{key}")
+
+
+def _headers(given: Any, path: str) -> Json:
+    headers = _object(given, path, None)
     for name, value in headers.items():
         text = str(value)
         if not re.fullmatch(r"[A-Za-z0-9_-]+", name) or not text.isprintable() or not text.isascii():
-            raise invalid("Headers are printable ASCII.", f"{path}.headers")
+            raise invalid("Headers are printable ASCII.", path)
         if name.lower() in FRAMING:
-            raise invalid(f"The server sets {name} itself.", f"{path}.headers")
+            raise invalid(f"The server sets {name} itself.", path)
         headers[name] = text
-    if headers:
-        action["headers"] = headers
-    if status is None and not action.get("drop") and not delay:
-        raise invalid("An action needs a status, a delay_s or a drop.", path)
-    return action
+    return headers
 
 
 def _object(value: Any, path: str, keys: set[str] | None) -> Json:

@@ -122,7 +122,7 @@ def nested(settings: Settings) -> dict[str, Any]:
 
 
 def merge(db: sqlite3.Connection, project: str | None, changes: Mapping[str, Any]) -> None:
-    """Set the switches named in `changes`, for one project or for the server; the others stay.
+    """Set the switches in `changes`, by dotted name, for one project or the server; the others stay.
 
     Raises:
         ApiError: 400, an unknown name or a value that is not allowed; nothing is stored.
@@ -150,18 +150,15 @@ def _flat(changes: Mapping[str, Any]) -> dict[str, object]:
     groups = {name.partition(".")[0] for name in SWITCHES}
     flat: dict[str, object] = {}
     for key, value in changes.items():
-        if key in SWITCHES and "." not in key:
+        group, dot, _ = key.partition(".")
+        if key in SWITCHES:
             flat[key] = _checked(key, value)
+        elif dot and group in groups:
+            raise invalid(f"Unknown setting '{key}'. Allowed keys: {_leaves(group)}.", key)
         elif key not in groups:
             raise invalid(f"Unknown setting '{key}'. Allowed: {', '.join(sorted(groups))}.", key)
-        elif not isinstance(value, dict):
-            raise invalid(f"Setting '{key}' must be an object. Allowed keys: {_leaves(key)}.", key)
         else:
-            for leaf, inner in value.items():
-                name = f"{key}.{leaf}"
-                if name not in SWITCHES:
-                    raise invalid(f"Unknown setting '{name}'. Allowed keys: {_leaves(key)}.", name)
-                flat[name] = _checked(name, inner)
+            raise invalid(f"Setting '{key}' must be an object. Allowed keys: {_leaves(key)}.", key)
     return flat
 
 

@@ -274,7 +274,7 @@ def test_a_preview_that_is_refused_fails(ready: World) -> None:
     ready.agent("flow", {"kind": "workflow", "workflow": "kind: workflow\n"})
     rule = {
         "match": {"path": "/agents", "skip": 1},
-        "action": {"status": 403, "body": "preview_feature_required"},
+        "action": {"status": 403, "code": "preview_feature_required"},
     }
     ready.own("PUT", "faults", [rule])
 

@@ -69,7 +69,7 @@ class Fault:
     times: int | None = 1
 
 
-_CONFLICT: Final = {"status": 409, "body": "conflict"}
+_CONFLICT: Final = {"status": 409, "code": "conflict"}
 
 # Faults that end by themselves: the run gets through.
 PASSING: Final[Mapping[str, Fault]] = {
@@ -86,11 +86,11 @@ PASSING: Final[Mapping[str, Fault]] = {
 }
 # Faults that stay: the run says so, and whoever clears them finds the next run healing.
 LASTING: Final[Mapping[str, Fault]] = {
-    "401": Fault({"status": 401, "body": "unauthorized"}, PARTLY, None),
-    "403": Fault({"status": 403, "body": "UserError"}, PARTLY, None),
+    "401": Fault({"status": 401, "code": "unauthorized"}, PARTLY, None),
+    "403": Fault({"status": 403, "code": "UserError"}, PARTLY, None),
     # A delete that is told 404 has nothing to delete.
-    "404": Fault({"status": 404, "body": "not_found"}, EITHER, None),
-    "500-for-ever": Fault({"status": 500, "body": "server_error"}, PARTLY, None),
+    "404": Fault({"status": 404, "code": "not_found"}, EITHER, None),
+    "500-for-ever": Fault({"status": 500, "code": "server_error"}, PARTLY, None),
     "lost-for-ever": Fault({"drop": True}, PARTLY, None),
     "409-for-ever": Fault(_CONFLICT, PARTLY, None),
 }
@@ -159,7 +159,7 @@ def test_a_fault_that_stays_is_told_and_repeated_by_nobody(
             assert outcome.error, done
             status = fault.action.get("status")
             assert not status or outcome.request_id, done
-            assert fault.action.get("body", "") in outcome.code, done
+            assert fault.action.get("code", "") in outcome.code, done
     assert _newest(world) <= before + 1, done
     assert world.own("GET", "faults")["rules"][0]["hits"] <= 6
     healed(world, write, before)

@@ -152,7 +152,7 @@ def test_only_the_word_about_too_many_versions_means_that(sandbox: Sandbox) -> N
     """The service gives the same code for other mistakes; nothing is deleted or tried again for those."""
     world = World(sandbox.url, "found-user-error", Path("-"))
     spec = {"definition": PROMPT, "card": {"version": "1", "skills": []}}
-    rule = {"match": {"method": "POST"}, "action": {"status": 400, "body": "UserError"}}
+    rule = {"match": {"method": "POST"}, "action": {"status": 400, "code": "UserError"}}
     world.own("PUT", "faults", [rule])
 
     run = apply(inputs(world, [desired_of("bot", spec)]))

@@ -76,7 +76,7 @@ async def test_a_held_request_is_in_the_log_without_status(raw: Raw, control: Co
     [
         ({"status": 409}, "conflict"),
         ({"status": 429, "headers": {"Retry-After": "7"}}, "rate_limit_exceeded"),
-        ({"status": 400, "body": "tool_limit_exceeded"}, "tool_limit_exceeded"),
+        ({"status": 400, "code": "tool_limit_exceeded"}, "tool_limit_exceeded"),
         ({"status": 418, "body": {"error": {"code": "mine"}}}, "mine"),
     ],
 )
@@ -91,6 +91,34 @@ async def test_bodies_and_headers_are_as_written(
 
 
 @pytest.mark.parametrize(
+    ("body", "content_type", "content"),
+    [
+        ("<html>no</html>", "text/plain; charset=utf-8", b"<html>no</html>"),
+        ("", "", b""),
+        ({"a": 1}, "application/json; charset=utf-8", b'{"a":1}'),
+    ],
+    ids=["text", "empty", "object"],
+)
+async def test_a_body_is_sent_as_it_is(
+    raw: Raw, control: Control, body: object, content_type: str, content: bytes
+) -> None:
+    control.faults({"action": {"status": 502, "body": body}})
+    answer, received = await raw.send("GET", "/agents")
+    assert (answer.status, answer.headers.get("Content-Type", ""), received) == (502, content_type, content)
+    control.faults({"action": {"status": 502, "body": body, "headers": {"content-type": "text/html"}}})
+    answer, received = await raw.send("GET", "/agents")
+    assert (answer.headers.getall("Content-Type"), received) == (["text/html"], content)
+
+
+async def test_code_and_message_fill_the_usual_envelope(client: Client, control: Control) -> None:
+    control.faults({"action": {"status": 409, "code": "busy", "message": "Wait."}})
+    with pytest.raises(Refused) as refused:
+        await client("get", "a")
+    assert refused.value.error["code"] == "busy"
+    assert refused.value.error["message"].startswith("Wait. [Request ID: ")
+
+
+@pytest.mark.parametrize(
     ("match", "hits"),
     [
         ({}, 3),
@@ -102,6 +130,23 @@ async def test_bodies_and_headers_are_as_written(
         ({"path": "/agents/*"}, 2),
         ({"path": "*"}, 3),
         ({"path": "/agents/{agent_name}", "skip": 1}, 1),
+        ({"path": "/agents/{name}"}, 2),
+        ({"path": "/{collection}"}, 1),
+        ({"path": "/agents/{name}:enable"}, 0),
+        ({"path": "/agents/{name}/versions"}, 0),
+        ({"path": "agents/"}, 1),
+        ({"path": ""}, 3),
+        ({"path": "/api/projects/{project}/agents/{name}"}, 2),
+        ({"path": "/api/projects/*/agents"}, 1),
+        ({"path": "/api/projects/*"}, 3),
+        ({"path": "/api/projects/another/agents"}, 0),
+        ({"path": "/agents?api-version=v1"}, 1),
+        ({"path": "/agents/*?api-version=*"}, 2),
+        ({"path": "?api-version=v1"}, 3),
+        ({"path": "/agents?api-version=v1&after=a"}, 0),
+        ({"method": "ANY"}, 3),
+        ({"method": "*", "path": "/agents"}, 1),
+        ({"method": ""}, 3),
     ],
     ids=str,
 )
@@ -113,6 +158,48 @@ async def test_rules_match_by_method_path_and_project(
     assert statuses.count(500) == hits
     (rule,) = control.ok("GET", "faults", project=control.project)["rules"]
     assert (rule["hits"], rule["times"]) == (hits, None)
+
+
+async def test_a_literal_project_in_a_path_is_that_project(raw: Raw, control: Control) -> None:
+    control.faults({"match": {"path": f"/api/projects/{control.project}/agents"}, "action": {"status": 500}})
+    assert (await raw.send("GET", "/agents"))[0].status == 500
+
+
+async def test_a_parameter_is_one_segment_and_keeps_its_verb(raw: Raw, control: Control) -> None:
+    await raw("create_version", "a", prompt())
+    control.faults(
+        {"match": {"path": "/agents/{name}"}, "action": {"status": 500}},
+        {"match": {"path": "/agents/a/versions/{n}"}, "action": {"status": 502}},
+    )
+    asked = ["GET /agents/a", "GET /agents/a/versions", "GET /agents/a/versions/1", "POST /agents/a:disable"]
+    statuses = [(await raw.send(*each.split()))[0].status for each in asked]
+    assert statuses == [500, 200, 502, 204]
+
+
+async def test_a_single_rule_may_hold_skip_and_words_of_its_own(raw: Raw, control: Control) -> None:
+    rule = {"name": "mine", "skip": 1, "action": {"status": 500}}
+    (kept,) = control.ok("PUT", "faults", rule, project=control.project)["rules"]
+    assert (kept["name"], kept["match"]["skip"]) == ("mine", 1)
+    assert [(await raw.send("GET", "/agents"))[0].status for _ in range(2)] == [200, 500]
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ({"match": {"path": "/agent/x"}, "action": {"status": 500}}, ["/agent/x", "matches no route"]),
+        ({"match": {"path": "/connection/*"}, "action": {"status": 500}}, ["matches no route"]),
+        ({"match": {"path": "a" * 3000}, "action": {"status": 500}}, ["matches no route"]),
+        ({"action": {"body": "no", "headers": {"a": "b"}}}, ["'status' is missing", "body, headers"]),
+        ({"action": {"after_commit": True}}, ["'status' is missing", "after_commit"]),
+        ({"action": {"status": 500, "body": "", "code": "x"}}, ["not both"]),
+    ],
+    ids=["typo", "stars", "long", "no-status", "only-when", "body-and-code"],
+)
+def test_a_refused_rule_says_what_is_wrong(control: Control, rule: dict, words: list[str]) -> None:
+    status, answer = control.send("PUT", "faults", [rule], project=control.project)
+    assert status == 400
+    for word in words:
+        assert word in answer["error"]["message"]
 
 
 async def test_the_first_rule_with_times_left_wins(raw: Raw, control: Control) -> None:

@@ -208,9 +208,7 @@ def test_no_target_breaks_the_server(sandbox: Sandbox, control: Control, path: b
         "/api/projects/p/agents?api-version=v1&" + "a=1&" * 200,
         "/api/projects/p/agents",
         "/api/projects/p/agents?api-version=",
-        "/",
         "/api",
-        "/_sandbox/",
         "/" + "a" * 9000,
     ],
 )

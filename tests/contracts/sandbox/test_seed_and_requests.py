@@ -1,6 +1,11 @@
 from __future__ import annotations
 
+import json
+from urllib.request import Request, urlopen
+
 import pytest
+
+from reconciler.sandbox import Sandbox
 
 from .builders import code_definition, prompt
 from .clients import Client, Raw
@@ -130,6 +135,26 @@ async def test_the_log_can_be_cleared(raw: Raw, control: Control) -> None:
     control.ok("DELETE", "requests", project=control.project)
     assert control.requests() == {"counts": {}, "log": []}
     assert control.ok("GET", "requests")["counts"].keys() >= control.requests()["counts"].keys()
+
+
+@pytest.mark.parametrize("path", ["/", "/_sandbox", "/_sandbox/"])
+def test_a_look_at_the_root_lists_the_own_routes_and_is_not_counted(path: str) -> None:
+    with Sandbox(":memory:") as sandbox:
+        with urlopen(sandbox.url + path) as answer:
+            shown = json.load(answer)
+        assert shown["name"] == "reconciler sandbox"
+        assert "POST /_sandbox/seed" in shown["routes"]
+        with urlopen(f"{sandbox.url}/_sandbox/requests") as answer:
+            assert json.load(answer) == {"counts": {}, "log": []}
+
+
+async def test_head_works_where_get_does(raw: Raw, control: Control) -> None:
+    control.seed(count=1)
+    for path, status in (("/agents", 200), ("/agents/agent-00000", 200), ("/agents/none", 404)):
+        answer, content = await raw.send("HEAD", path)
+        assert (answer.status, content) == (status, b"")
+    with urlopen(Request(f"{control.url}/_sandbox/settings", method="HEAD")) as own:
+        assert (own.status, own.read()) == (200, b"")
 
 
 def test_unknown_own_routes_are_404(control: Control) -> None:

@@ -37,6 +37,7 @@ class Outcome:
     hint: str = ""
     error: tuple[str, ...] = ()
     code: str = ""
+    status: int | None = None
     request_id: str = ""
     retryable: bool = False
     duration_s: float = 0.0
@@ -280,6 +281,7 @@ def _failed(step: Step[Any], error: ReconcilerError, took_s: float) -> Outcome:
         error=tuple(explain(error)[:2] if service else explain(error)),
         hint=error.hint,
         code=error.code if isinstance(error, ServiceError) else "",
+        status=error.status if isinstance(error, ServiceError) else None,
         request_id=error.request_id if isinstance(error, ServiceError) else "",
         retryable=error.retryable,
         duration_s=round(took_s, 3),

@@ -181,7 +181,7 @@ def learned(plan: Plan, outcomes: tuple[Outcome, ...], memory: Memory) -> Memory
         if outcome.step == "delete-agent" and outcome.outcome == "deleted":
             deleted.add(key)
         moved = outcome.step == "move-traffic"
-        if moved and outcome.reason in ("ServiceError", "NotTaken") and key not in refused:
+        if moved and (outcome.status == 400 or outcome.reason == "NotTaken") and key not in refused:
             refused.add(key)
         elif outcome.reason == "NotTaken" and (there := live.get(key)) is not None:
             not_taken[key] = there.fingerprint()

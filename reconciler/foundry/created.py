@@ -35,9 +35,9 @@ def judge_created(key: Key, call: AddVersion, version: Version, known: Sequence[
         note = f"version {version.number} supersedes version {other.number} of somebody else"
         note += f", which differs in {paths}" if paths else ", which is equal"
         return Done("pending", version.number, note=note, reason="Superseded")
-    if came_from(call, version):
+    if came_from(call, version) and _shows(key, call, version):
         # Versions after the base were deleted and their numbers are not given again. The answer carries the
-        # very mark that was sent: this is what was made, though the mark alone will not prove it later.
+        # very mark that was sent, and comparing in full will find it equal: the mark proves nothing later on.
         note = f"its number follows a gap after {base}"
         return Done("created", version.number, note=note, reason="Gap", outputs=outputs)
     note = f"version {version.number} followed a gap after {base}; it is looked at again"
@@ -47,6 +47,13 @@ def judge_created(key: Key, call: AddVersion, version: Version, known: Sequence[
 def came_from(call: AddVersion, version: Version) -> bool:
     """Whether a version came from this very call."""
     return version.mark is not None and _sure(version.mark) == _sure(call.mark)
+
+
+def _shows(key: Key, call: AddVersion, version: Version) -> bool:
+    """Whether the answer says everything that was sent, the code by the hash of its zip, and nothing else."""
+    deployed = (version.form["definition"].get("code_configuration") or {}).get("content_hash")
+    coded = call.code is None or (version.mark is not None and version.mark.code_sha256 == deployed)
+    return coded and not _paths(key, call, version)
 
 
 def _sure(mark: Mark) -> Mark:

@@ -64,7 +64,7 @@ def diff(
     """
     keys = set(desired) | (set() if scope.narrowed else set(live.items))
     changes = []
-    for key in sorted(keys, key=lambda key: (key.project, key.kind, key.name)):
+    for key in sorted(keys):
         want, there = desired.get(key), live.items.get(key)
         if key in scope.invalid or (there is None and not live.complete):
             continue

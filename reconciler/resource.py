@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 import orjson
 
@@ -30,9 +30,11 @@ def digest_of(value: Json) -> str:
     return hashlib.sha256(canonical(value)).hexdigest()
 
 
-@dataclass(frozen=True, order=True, slots=True)
-class Key:
-    """One thing of a kind in a project, printed `prod/Agent/support-triage`."""
+class Key(NamedTuple):
+    """One thing of a kind in a project, printed `prod/Agent/support-triage`.
+
+    A tuple, since each is hashed and compared a dozen times in a run, and a dataclass does that in Python.
+    """
 
     project: str
     kind: str

@@ -58,7 +58,7 @@ def add_version(call: Call, name: str, body: Json, code_sha: str | None = None) 
     version = versions.add_version(place, agent["id"], new)
     if body.get("digital_worker_type") is not None:
         details = orjson.loads(agent["details"]) | {"digital_worker_type": body["digital_worker_type"]}
-        versions.set_details(call.db, agent["id"], details)
+        versions.set_details(place, agent["id"], details)
     views.refresh(place, agent["id"])
     return versions.reload(call.db, agent["id"]), version
 

@@ -82,7 +82,11 @@ def _bodies(call: Call, place: Shelf, where: str, args: list[object]) -> list[tu
             )
         ]
     rows = []
-    for agent in call.db.execute(f"SELECT * FROM resources WHERE {where}", args).fetchall():
+    details, moment = versions.listed_details(place)
+    found = call.db.execute(
+        f"SELECT id, name, {details} AS details FROM resources WHERE {where}", (*moment, *args)
+    )
+    for agent in found.fetchall():
         latest = versions.latest_listed(place, agent["id"])
         if latest is not None:
             view = views.agent_view(agent, latest, call.settings, call.now)
@@ -157,7 +161,7 @@ def update_details(call: Call) -> Reply:
         details["endpoint"] = _patched_endpoint(call, agent, details["endpoint"], patch["agent_endpoint"])
     if "agent_card" in patch:
         details["card"] = _patched_card(call, details["card"], patch["agent_card"])
-    versions.set_details(call.db, agent["id"], details)
+    versions.set_details(shelf(call), agent["id"], details)
     views.refresh(shelf(call), agent["id"])
     return details_reply(call, agent["id"])
 
@@ -232,6 +236,6 @@ def disable(call: Call) -> Reply:
 def _set_state(call: Call, state: str) -> Reply:
     agent = agent_of(call)
     details = orjson.loads(agent["details"]) | {"state": state}
-    versions.set_details(call.db, agent["id"], details)
+    versions.set_details(shelf(call), agent["id"], details)
     views.refresh(shelf(call), agent["id"])
     return Reply(call.settings["enable_status"])

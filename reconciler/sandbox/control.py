@@ -108,7 +108,8 @@ def _delete_faults(request: Request) -> Reply:
 
 
 def _post_seed(request: Request) -> Reply:
-    wanted = _object(request.json())
+    given = request.json()
+    wanted = {"agents": given} if isinstance(given, list) else _object(given)
     project = wanted.pop("project", request.project)
     if not isinstance(project, str) or not project:
         raise invalid("Name the project: ?project=NAME or in the body.", "project")

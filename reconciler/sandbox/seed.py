@@ -22,12 +22,14 @@ def sow(db: sqlite3.Connection, project: str, settings: Settings, wanted: Json, 
     """Put agents into a project and return their names in order. Lists show them at once, whatever their lag.
 
     Args:
-        wanted: `{"count", "kinds"?, "prefix"?, "pinned"?, "metadata"?}` for made-up agents of about 1 KB, or
+        wanted: `{"count", "kinds"?, "prefix"?, "pinned"?, "metadata"?}` for made-up agents of about 1 KB,
+            numbered after those that exist; or
             `{"agents": [{"name", "versions" | "definition", "selector"?, "state"?, "card"?, "endpoint"?}]}`.
-            An agent of the second form that exists gets the versions added.
+            An agent of the second form that exists gets the versions added; beside `definition` stand the
+            other fields of its version.
 
     Raises:
-        ApiError: 400, not understood; 409, a made-up agent or a version exists already. Nothing is written.
+        ApiError: 400, not understood; 409, a version exists already. Nothing is written.
     """
     shelf = Shelf(db, project, "agents", settings, now)
     if "agents" in wanted:
@@ -35,16 +37,14 @@ def sow(db: sqlite3.Connection, project: str, settings: Settings, wanted: Json, 
         if not isinstance(wanted["agents"], list):
             raise invalid("'agents' must be a list.", "agents")
         return [_sow(shelf, agent, f"agents[{index}]") for index, agent in enumerate(wanted["agents"])]
-    return [_sow(shelf, agent, "count", fresh=True) for agent in _made_up(wanted)]
+    return [_sow(shelf, agent, "count") for agent in _made_up(shelf, wanted)]
 
 
-def _made_up(wanted: Json) -> list[Json]:
-    _only(wanted, {"count", "kinds", "prefix", "pinned", "metadata"}, "")
-    count, kinds, prefix = (
-        wanted.get("count"),
-        wanted.get("kinds", ["prompt"]),
-        wanted.get("prefix", "agent-"),
-    )
+def _made_up(shelf: Shelf, wanted: Json) -> list[Json]:
+    _only(wanted, {"count", "kind", "kinds", "prefix", "pinned", "metadata"}, "")
+    count, prefix = wanted.get("count"), wanted.get("prefix", "agent-")
+    kinds = wanted.get("kinds", wanted.get("kind", ["prompt"]))
+    kinds = [kinds] if isinstance(kinds, str) else kinds
     metadata, pinned = wanted.get("metadata", {}), wanted.get("pinned", False)
     if type(count) is not int or not 0 <= count <= MAX_COUNT:
         raise invalid(f"'count' must be a whole number, 0 to {MAX_COUNT}.", "count")
@@ -52,8 +52,8 @@ def _made_up(wanted: Json) -> list[Json]:
         raise invalid(f"'kinds' must be a list of: {', '.join(KINDS)}.", "kinds")
     if not isinstance(prefix, str) or not isinstance(metadata, dict) or not isinstance(pinned, bool):
         raise invalid("'prefix' is text, 'metadata' an object, 'pinned' true or false.")
-    made = []
-    for index in range(count):
+    made, first = [], _next_number(shelf, prefix)
+    for index in range(first, first + count):
         name = f"{prefix}{index:05d}"
         version = {
             "definition": sample(kinds[index % len(kinds)], index),
@@ -65,6 +65,17 @@ def _made_up(wanted: Json) -> list[Json]:
             agent["selector"] = [{"agent_version": "1", "traffic_percentage": 100}]
         made.append(agent)
     return made
+
+
+def _next_number(shelf: Shelf, prefix: str) -> int:
+    """One more than the highest number behind `prefix` in the name of an agent, 0 without any."""
+    names = shelf.db.execute(
+        "SELECT substr(name, ?) FROM resources WHERE project = ? AND collection = ? AND deleted_at IS NULL"
+        " AND lower(substr(name, 1, ?)) = lower(?)",
+        (len(prefix) + 1, shelf.project, shelf.collection, len(prefix), prefix),
+    )
+    numbers = [int(tail) for (tail,) in names if tail.isascii() and tail.isdigit() and len(tail) <= 9]
+    return max(numbers, default=-1) + 1
 
 
 def sample(kind: str, index: int) -> Json:
@@ -117,17 +128,24 @@ def _prose(index: int) -> str:
     return f"You are sample agent number {index}. " + rule * 4
 
 
-def _sow(shelf: Shelf, agent: Any, path: str, *, fresh: bool = False) -> str:
-    keys = {"name", "versions", "definition", "selector", "state", "card", "endpoint"}
-    agent = _only(agent, keys, path)
+AGENT_KEYS = {"name", "versions", "selector", "state", "card", "endpoint"}
+VERSION_KEYS = {"definition", "metadata", "description", "version", "status", "created_at", "error", "draft"}
+ALIASES = {"agent_endpoint": "endpoint", "agent_card": "card", "version_selector": "selector"}
+
+
+def _sow(shelf: Shelf, agent: Any, path: str) -> str:
+    agent = _only(agent, AGENT_KEYS | VERSION_KEYS | set(ALIASES), path)
+    agent = {ALIASES.get(key, key): value for key, value in agent.items()}
     name = agent.get("name")
     if not isinstance(name, str) or not name:
         raise invalid("'name' is required.", f"{path}.name")
-    given = agent.get("versions", [{"definition": agent.get("definition")}])
+    alone = {key: agent.pop(key) for key in VERSION_KEYS if key in agent}
+    if alone and "versions" in agent:
+        key = min(alone)
+        raise invalid(f"'{key}' belongs to a version: put it inside 'versions'.", f"{path}.{key}")
+    given = agent.get("versions", [alone])
     if not isinstance(given, list) or not given:
         raise invalid("'versions' must be a list with at least one version.", f"{path}.versions")
-    if fresh and versions.find(shelf, name) is not None:
-        raise ApiError(409, f"Agent '{name}' exists already.")
     new = [_new_version(shelf, each, f"{path}.versions[{index}]") for index, each in enumerate(given)]
     row = versions.find(shelf, name) or _new_agent(shelf, name, new[0])
     try:
@@ -155,8 +173,7 @@ def _new_agent(shelf: Shelf, name: str, first: NewVersion) -> Row:
 
 
 def _new_version(shelf: Shelf, given: Any, path: str) -> NewVersion:
-    keys = {"definition", "metadata", "description", "version", "status", "created_at", "error", "draft"}
-    given = _only(given, keys, path)
+    given = _only(given, VERSION_KEYS, path)
     definition = given.get("definition")
     if not isinstance(definition, dict):
         raise invalid("'definition' is required and must be an object.", f"{path}.definition")
@@ -216,12 +233,16 @@ def _set_details(shelf: Shelf, row: Row, agent: Mapping[str, Any], path: str) ->
         details["endpoint"] = {"version_selector": _selector(agent["selector"], f"{path}.selector")} | {
             key: value for key, value in endpoint.items() if key != "version_selector"
         }
-    versions.set_details(shelf.db, row["id"], details)
+    versions.set_details_at_once(shelf, row["id"], details)
 
 
-def _selector(rules: Any, path: str) -> Json:
+def _selector(given: Any, path: str) -> Json:
+    """A selector from its rules, the object around them, or shares by version: `{"1": 90, "2": 10}`."""
+    rules = given.get("version_selection_rules") if isinstance(given, dict) else given
+    if rules is None and all(type(share) is int for share in given.values()):
+        rules = [{"agent_version": name, "traffic_percentage": share} for name, share in given.items()]
     if not isinstance(rules, list) or not all(isinstance(rule, dict) for rule in rules):
-        raise invalid("'selector' must be a list of objects.", path)
+        raise invalid("'selector' must be a list of objects, or whole shares by version.", path)
     return {"version_selection_rules": [{"type": "FixedRatio", **rule} for rule in rules]}
 
 

@@ -62,6 +62,13 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX resource_tombstones ON resources (deleted_at) WHERE deleted_at IS NOT NULL;
     CREATE INDEX version_tombstones ON versions (deleted_at) WHERE deleted_at IS NOT NULL;
     """,
+    """
+    CREATE TABLE former_details (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        resource_id INTEGER NOT NULL REFERENCES resources (id) ON DELETE CASCADE,
+        details BLOB NOT NULL, replaced_at REAL NOT NULL);
+    CREATE INDEX former_details_order ON former_details (resource_id, replaced_at, id);
+    """,
 )
 """Append only: entry N brings a file from schema N to N+1."""
 

@@ -96,9 +96,34 @@ def add_resource(shelf: Shelf, name: str, details: Json, *, born_at: float, list
     return cursor.lastrowid
 
 
-def set_details(db: sqlite3.Connection, resource_id: int, details: Json) -> None:
-    """Replace the mutable part of a resource."""
+def set_details(shelf: Shelf, resource_id: int, details: Json) -> None:
+    """Replace the mutable part of a resource; a lagging list shows the former one for a while."""
+    db = shelf.db
+    db.execute(
+        "INSERT INTO former_details (resource_id, details, replaced_at)"
+        " SELECT id, details, ? FROM resources WHERE id = ?",
+        (shelf.now, resource_id),
+    )
+    db.execute(
+        "DELETE FROM former_details WHERE resource_id = ? AND replaced_at < ?",
+        (resource_id, shelf.now - TOMBSTONE_S),
+    )
     db.execute("UPDATE resources SET details = ? WHERE id = ?", (dumps(details), resource_id))
+
+
+def set_details_at_once(shelf: Shelf, resource_id: int, details: Json) -> None:
+    """As `set_details`, but lists show it at once, whatever their lag."""
+    shelf.db.execute("UPDATE resources SET details = ? WHERE id = ?", (dumps(details), resource_id))
+    shelf.db.execute("DELETE FROM former_details WHERE resource_id = ?", (resource_id,))
+
+
+def listed_details(shelf: Shelf) -> tuple[str, tuple[float, ...]]:
+    """SQL, with its arguments, for the mutable part of a resource at the moment that lists show."""
+    former = (
+        "SELECT details FROM former_details WHERE resource_id = resources.id AND replaced_at > ?"
+        " ORDER BY replaced_at, id LIMIT 1"
+    )
+    return f"coalesce(({former}), details)", (shelf.now - float(shelf.settings["list_lag_s"]),)
 
 
 def add_version(shelf: Shelf, resource_id: int, new: NewVersion) -> Row:

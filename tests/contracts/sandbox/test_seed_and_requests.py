@@ -71,6 +71,55 @@ async def test_seeded_agents_are_listed_at_once(client: Client, control: Control
     assert [each["name"] for each in await client("list")] == ["a"]
 
 
+async def test_version_fields_may_stand_beside_the_definition(client: Client, control: Control) -> None:
+    error = {"code": "image_pull_failed", "message": "No."}
+    card = {"version": "1", "skills": []}
+    agent = {
+        "name": "a",
+        **prompt(metadata={"m": "1"}, description="d"),
+        "version": "4",
+        "status": "failed",
+        "error": error,
+        "created_at": 1_700_000_000,
+        "agent_endpoint": {"protocol_configuration": {"a2a": {}}},
+        "agent_card": card,
+        "selector": {"4": 100},
+    }
+    answer = control.ok("POST", "seed", [agent], project=control.project)
+    assert answer["names"] == ["a"]
+    shown = await client("get", "a")
+    latest = shown["versions"]["latest"]
+    expected = {key: agent[key] for key in ("metadata", "description", "version", "status", "created_at")}
+    assert {key: latest[key] for key in expected} == expected
+    assert (latest["error"], shown["agent_card"]) == (error, card)
+    assert list(shown["agent_endpoint"]["protocol_configuration"]) == ["a2a"]
+    (rule,) = shown["agent_endpoint"]["version_selector"]["version_selection_rules"]
+    assert (rule["agent_version"], rule["traffic_percentage"]) == ("4", 100)
+
+
+@pytest.mark.parametrize(
+    "selector",
+    [
+        [{"agent_version": "1", "traffic_percentage": 100}],
+        {"version_selection_rules": [{"agent_version": "1", "traffic_percentage": 100}]},
+        {"1": 100},
+    ],
+    ids=["list", "object", "shares"],
+)
+async def test_a_selector_can_be_seeded_in_three_forms(raw: Raw, control: Control, selector: object) -> None:
+    control.seed(agents=[{"name": "a", **prompt(), "selector": selector}])
+    assert (await raw("get", "a"))["agent_endpoint"]["version_selector"]["version_selection_rules"] == [
+        {"type": "FixedRatio", "agent_version": "1", "traffic_percentage": 100}
+    ]
+
+
+async def test_made_up_agents_are_numbered_after_those_that_exist(raw: Raw, control: Control) -> None:
+    assert control.seed(count=2)["names"] == ["agent-00000", "agent-00001"]
+    assert control.seed(count=1, kind="hosted")["names"] == ["agent-00002"]
+    assert control.seed(count=1, prefix="bot-")["names"] == ["bot-00000"]
+    assert len(await raw("list")) == 4
+
+
 @pytest.mark.parametrize(
     "wanted",
     [
@@ -84,6 +133,8 @@ async def test_seeded_agents_are_listed_at_once(client: Client, control: Control
         {"agents": [{"name": "a", "definition": {}, "state": "x"}]},
         {"agents": [{"name": "a", "versions": [{"definition": {}, "version": "x"}]}]},
         {"agents": [{"name": "a", "definition": {}}, {"name": "b"}]},
+        {"agents": [{"name": "a", "versions": [{"definition": {}}], "status": "failed"}]},
+        {"agents": [{"name": "a", "definition": {}, "selector": {"1": "all"}}]},
     ],
     ids=str,
 )

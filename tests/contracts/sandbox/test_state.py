@@ -98,7 +98,7 @@ def test_an_older_state_is_migrated_after_a_copy(tmp_path: Path) -> None:
     with Sandbox(file) as first:
         ask(first, "POST", VERSIONS, prompt())
     with closing(sqlite3.connect(file)) as db:
-        for table in ("session_files", "sessions", "documents"):
+        for table in ("session_files", "sessions", "documents", "former_details"):
             db.execute(f"DROP TABLE {table}")
         for index in ("resource_tombstones", "version_tombstones"):
             db.execute(f"DROP INDEX {index}")

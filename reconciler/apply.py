@@ -91,7 +91,8 @@ async def apply(plan: Plan, run: Applying) -> tuple[Outcome, ...]:
     outcomes += [_stalled(planned) for planned in plan.planned if is_stalled(planned)]
     if last and not run.stop.asked.is_set():
         waits, helps = _unmade(first, outcomes)
-        unborn = [planned.key for planned in plan.planned if _unborn(planned.change)]
+        born = {planned.key for planned in first if _born(planned, outcomes)}
+        unborn = [item.key for item in plan.planned if _unborn(item.change) and item.key not in born]
         if waits or unborn:
             outcomes += [_later(planned, waits or unborn, helps=helps) for planned in last]
         else:
@@ -133,6 +134,12 @@ def _unborn(change: Change) -> bool:
     if change.desired is None or live is None or not live.known:
         return False
     return all(version.health is not Health.ACTIVE for version in live.known)
+
+
+def _born(planned: Planned, outcomes: Sequence[Outcome]) -> bool:
+    """Whether this run made a version of the agent and nothing went wrong until it was active."""
+    done = [outcome for outcome in outcomes if outcome.key == planned.key]
+    return any(outcome.outcome == "created" for outcome in done) and all(outcome.well for outcome in done)
 
 
 def _unmade(first: Sequence[Planned], outcomes: Sequence[Outcome]) -> tuple[list[Key], bool]:

@@ -215,8 +215,8 @@ def surplus(sandbox: Sandbox, start: Start) -> dict[str, str]:
     cut = dict(start.cut)
     found = {}
     for name, has in everything(world).items():
-        # Where the service takes no traffic rule, the version to go back to is made anew; where it adds fields
-        # that nobody knows, one after a gap cannot be told from somebody else's: one more each.
+        # Where the service takes no traffic rule, the version to go back to is made anew; where it adds
+        # fields that nobody knows, one after a gap cannot be told from somebody else's: one more each.
         most = 1 + start.may("selector", name, "refused", "ignored") + (name in cut)
         made = _newest(has) - max(before.get(name, 0), int(cut.get(name, 0)))
         if made > most:

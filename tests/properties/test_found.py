@@ -158,3 +158,39 @@ def test_only_the_word_about_too_many_versions_means_that(sandbox: Sandbox) -> N
     run = apply(inputs(world, [desired_of("bot", spec)]))
 
     assert [(outcome.step, outcome.outcome) for outcome in run.outcomes] == [("add-version", "failed")]
+
+
+@pytest.mark.rule("C4", "R1")
+def test_who_serves_does_not_decide_what_is_made_where_git_says_the_traffic() -> None:
+    """Whether metadata is deferred would otherwise change with the selector that the same run sets."""
+    rules = [{"type": "FixedRatio", **selector((1, 100))[0]}]
+    spec = {
+        "definition": PROMPT,
+        "release": {"strategy": "manual", "metadata_only": "defer"},
+        "endpoint": {"version_selector": {"version_selection_rules": rules}},
+    }
+    desired = desired_of("bot", spec)
+    other = version(1, {"definition": {**PROMPT, "model": "gpt-4.1"}}, None)
+    newest = version(2, {**desired.form, "description": "From the portal"}, None)
+
+    for shares in ((1, 100), (2, 100)):
+        live = live_of({"name": "bot", "versions": [other, newest], "selector": selector(shares)})
+        steps = of(decided(live, desired), desired.key).steps
+        assert "add-version" not in [step.name for step in steps]
+
+
+@pytest.mark.rule("D4")
+def test_deletions_wait_no_longer_than_until_the_run_made_what_was_missing(sandbox: Sandbox) -> None:
+    """The only version of an agent never started; this run makes one that does, and then deletes."""
+    world = World(sandbox.url, "found-born", Path("-"))
+    desired, gone = desired_of("bot", {"definition": PROMPT}), desired_of("gone", {"definition": PROMPT})
+    other = {"definition": {**PROMPT, "model": "gpt-4.1"}}
+    world.seed(
+        {"name": "bot", "versions": [version(1, other, mark_text("older", desired, 1), status="failed")]},
+        {"name": "gone", "versions": [version(1, gone.form, mark_text("ours", gone, 1))]},
+    )
+
+    run = apply(inputs(world, [desired]))
+
+    assert run.exit_code is ExitCode.DONE, run.outcomes
+    assert world.names() == ["bot"]

@@ -275,7 +275,9 @@ def _to_create(desired: Desired, live: Live, newest: Version | None, ctx: Contex
     """No version can be released as it is: an update, an adoption, or nothing but metadata (C4, M5)."""
     latest = live.latest
     assert latest is not None
-    base = live.version(live.serving) or latest
+    # Who serves says nothing about the version to make where Git itself says the traffic.
+    by_hand = desired.release.strategy is Strategy.MANUAL
+    base = latest if by_hand else live.version(live.serving) or latest
     pin = desired.release.version
     if pin:
         refusal = Refusal(
@@ -296,7 +298,7 @@ def _to_create(desired: Desired, live: Live, newest: Version | None, ctx: Contex
     if defers and _same_meaning(desired, base, ctx) and live.serving:
         note = "only description or metadata differ; they travel with the next change of the definition"
         return replace(change, action=Action.NONE, reason="metadata", target=base, drift=(), notes=(note,))
-    theirs = len(live.traffic) > 1 and desired.release.strategy is not Strategy.MANUAL
+    theirs = len(live.traffic) > 1 and not by_hand
     if action is Action.ADOPT and theirs and not ctx.take_traffic:
         split = (Drift("redirected", version=traffic_text(live.traffic), by="somebody else"),)
         return replace(change, action=Action.NONE, held=True, drift=split, reason="redirected")

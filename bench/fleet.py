@@ -13,7 +13,7 @@ from reconciler.resource import Mark
 
 PROJECT: Final = "bench"
 OWNER: Final = "git.example.com/team/agents#bench"
-_ORDER: Final = ("prompt", "hosted", "workflow", "external", "voice")
+KINDS: Final = ("prompt", "hosted", "workflow", "external", "voice")
 _RULES: Final = (
     "Read the whole question before you answer. Name the document that an answer comes from. "
     "When two documents disagree, say so and quote both. Hand over to a person when money is involved. "
@@ -27,7 +27,7 @@ def name_of(index: int) -> str:
 
 def definition(index: int) -> dict[str, Any]:
     """A definition of about 800 bytes; five in a row are of five kinds."""
-    kind = _ORDER[index % len(_ORDER)]
+    kind = KINDS[index % len(KINDS)]
     match kind:
         case "hosted":
             return {

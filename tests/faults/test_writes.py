@@ -74,7 +74,7 @@ _CONFLICT: Final = {"status": 409, "code": "conflict"}
 # Faults that end by themselves: the run gets through.
 PASSING: Final[Mapping[str, Fault]] = {
     "slow": Fault({"delay_s": 0.2}),
-    "429-with-retry-after": Fault({"status": 429, "headers": {"Retry-After": "0"}}, times=3),
+    "429-with-retry-after": Fault({"status": 429, "headers": {"Retry-After": "0"}}, times=2),
     "429-without-retry-after": Fault({"status": 429}),
     "500-before": Fault({"status": 500}),
     "503-after": Fault({"status": 503, "after_commit": True}),

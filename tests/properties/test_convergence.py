@@ -153,6 +153,8 @@ def unexplained(item: Planned, start: Start, first: Applied) -> str:
         return ""
     if item.refused or change.blocked:
         return "" if not item.steps else "refused with steps"
+    if change.reason == "mark" and name in dict(start.cut):
+        return ""  # M2: a mark after a gap proves nothing, so `--mark` marks once more
     if change.held and not item.steps:
         return "" if not start.flags.get("take_traffic") else "held although traffic may be taken"
     if change.target is not None and change.target.health is Health.FAILED:
@@ -179,7 +181,7 @@ def left_over(sandbox: Sandbox, start: Start) -> dict[str, str]:
 def changed_again(sandbox: Sandbox, start: Start) -> dict[str, str]:
     """The agents that a second apply changed, with what it did."""
     world = begun(sandbox, start)
-    given = inputs(world, start.desired, **{**start.flags, "retry_failed": False})
+    given = inputs(world, start.desired, **{**start.flags, "retry_failed": False, "mark_equal": False})
     apply(given)
     if start.switches["provisioning"]["outcome"] == "failed":
         apply(given)  # what came after a gate that failed, such as the card, is done once that is known
@@ -231,7 +233,7 @@ def _newest(held: Json) -> int:
 def misreported(sandbox: Sandbox, start: Start) -> dict[str, str]:
     """Exit codes that do not say what a new process finds: 0 with work left, or 4 with nothing left."""
     world = begun(sandbox, start)
-    given = inputs(world, start.desired, **start.flags)
+    given = inputs(world, start.desired, **{**start.flags, "mark_equal": False})
     first = apply(given)
     # A service that ignores traffic rules lets a new process try again what this one has given up.
     left = [

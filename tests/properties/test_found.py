@@ -194,3 +194,15 @@ def test_deletions_wait_no_longer_than_until_the_run_made_what_was_missing(sandb
 
     assert run.exit_code is ExitCode.DONE, run.outcomes
     assert world.names() == ["bot"]
+
+
+@pytest.mark.rule("C3", "C7")
+def test_nothing_is_carried_over_from_another_kind() -> None:
+    """The version that serves has no `cpu` at all, and a hosted agent cannot do without."""
+    lifecycle = {"ignore": ["/definition/cpu"], "allow_kind_change": True}
+    desired = desired_of("bot", {"definition": hosted(), "lifecycle": lifecycle})
+    live = live_of({"name": "bot", "versions": [version(1, {"definition": PROMPT}, None)]})
+
+    added = next(step for step in of(decided(live, desired), desired.key).steps if step.name == "add-version")
+
+    assert added.call.form["definition"]["cpu"] == "1"

@@ -222,7 +222,9 @@ class _Rungs:
         if live is None or live.latest is None:
             return desired.form
         serving = live.version(live.serving) or live.latest
-        form = carried(desired.form, serving.form, desired.lifecycle.ignore)
+        # Of another kind nothing can be carried over: what it lacks may be what the new one needs.
+        alike = serving.form["definition"].get("kind") == desired.form["definition"].get("kind")
+        form = carried(desired.form, serving.form, desired.lifecycle.ignore) if alike else desired.form
         metadata = serving.form.get("metadata") or {}
         kept = {key: metadata[key] for key in sorted(FOREIGN_METADATA & metadata.keys())}
         return {**form, "metadata": {**kept, **form.get("metadata", {})}} if kept else form

@@ -185,12 +185,14 @@ def test_two_projects_that_desire_one_name_on_one_endpoint_are_both_refused():
 
 
 @pytest.mark.rule("D4")
-def test_names_that_other_projects_desire_are_known():
+def test_names_that_other_projects_desire_on_this_endpoint_are_known():
     files = {
         "one/p.yaml": project(name="one", endpoint="sandbox://one"),
         "one/a.yaml": agent("a"),
-        "two/p.yaml": project(name="two", endpoint="sandbox://two"),
+        "two/p.yaml": project(name="two", endpoint="sandbox://one"),
         "two/b.yaml": agent("b") + "---\n" + agent("broken").replace("spec:", "spce:"),
+        "dev/p.yaml": project(name="dev", endpoint="sandbox://dev"),
+        "dev/c.yaml": agent("c"),
     }
     (found,) = loaded(files, projects=["one"])
     assert found.elsewhere == {"b": "two", "broken": "two"}

@@ -82,7 +82,7 @@ def test_a_folder_with_something_in_it_is_not_used(world: World, tmp_path: Path)
 def test_a_step_that_misbehaves_fails_the_demo(tmp_path: Path) -> None:
     story = demo._Story(tmp_path)
 
-    with pytest.raises(ReconcilerError, match="no Project"):
+    with pytest.raises(ReconcilerError, match="expected exit code 2 from `reconciler plan`, and it was 1"):
         story.run("plan", 2)
 
 

@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import typer
-
 if TYPE_CHECKING:
     from reconciler.apply import Outcome
     from reconciler.plan import Plan
@@ -68,7 +66,8 @@ class Progress:
         if self._status is not None:
             self._status.console.print(line, markup=False, highlight=False)
         else:
-            typer.echo(line, err=True)
+            sys.stderr.write(line + "\n")
+            sys.stderr.flush()
 
     def _line(self) -> str:
         waiting = f", {len(self._waiting)} waiting for versions to start" if self._waiting else ""

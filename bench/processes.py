@@ -19,9 +19,13 @@ _LONGEST_S: Final = 240
 
 @dataclass(frozen=True)
 class Ran:
-    """How one process went. `peak_bytes` is the largest resident size it ever had."""
+    """How one process went. `peak_bytes` is the largest resident size it ever had.
+
+    `cpu_s` tells a slow program from a machine that is busy with others.
+    """
 
     took_s: float
+    cpu_s: float
     peak_bytes: int
     output: str
 
@@ -69,4 +73,9 @@ def _run(command: Sequence[str], code: int) -> Ran:
         last = output.strip().rsplit("\n", 3)[-3:]
         raise RuntimeError(f"`{' '.join(command[:3])}` ended with {process.returncode}: {' '.join(last)}")
     # Linux counts kilobytes, macOS bytes.
-    return Ran(took_s, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024), output)
+    return Ran(
+        took_s,
+        usage.ru_utime + usage.ru_stime,
+        usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
+        output,
+    )

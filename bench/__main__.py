@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 import time
@@ -27,6 +28,8 @@ def main() -> int:
     rows: list[Row] = []
     failed: list[str] = []
     started = time.monotonic()
+    # Ends the sandbox and removes the folder too.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     with tempfile.TemporaryDirectory(prefix="reconciler-bench-") as folder, running(Path(folder)) as service:
         bench = Bench(service, Path(folder), given.quick)
         for name in given.rows or ROWS:

@@ -16,7 +16,7 @@ from tests.world import WRITES, World, hosted, prompt
 # The service takes this long for each request, so that writes are under way when the signal comes.
 LATENCY_S = 0.3
 # A signal needs a moment to become a decision.
-NOTICED_S = 0.3
+NOTICED_S = 0.6
 
 
 def started(world: World) -> subprocess.Popen[str]:

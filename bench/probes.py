@@ -21,7 +21,7 @@ def warm(folder: str, rounds: int) -> dict[str, Any]:
 
 
 async def _warm(folder: str, rounds: int) -> dict[str, Any]:
-    from reconciler.cli.load import Narrowing, inputs_of, load_source
+    from reconciler.loading import Narrowing, inputs_of, load_source
     from reconciler.options import Allow
     from reconciler.reconcile import examine
     from reconciler.wiring import ports

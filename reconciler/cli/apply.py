@@ -51,7 +51,7 @@ def apply(
 
     Exits 0 when live agents match, 3 when refused with nothing written, 4 when done in part.
     """
-    from reconciler.cli.load import narrowing
+    from reconciler.cli.narrow import narrowing
     from reconciler.cli.output import emit, outputs
     from reconciler.cli.receipt import read_receipt
     from reconciler.cli.run import load_or_report, over_projects
@@ -143,8 +143,8 @@ class _Worker:
     def _show(self, project: DesiredProject, plan: Plan) -> None:
         import time
 
-        from reconciler.cli.load import masker
         from reconciler.cli.output import emit, outputs
+        from reconciler.loading import masker
         from reconciler.report import ProjectRun, project_report, run_report
 
         run = ProjectRun(plan.project, plan.endpoint, plan, masker=masker(project))

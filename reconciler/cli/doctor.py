@@ -10,8 +10,8 @@ from reconciler.cli import options
 
 if TYPE_CHECKING:
     from reconciler.cli.checking.check import Check
-    from reconciler.cli.load import Loaded
     from reconciler.desired import DesiredProject
+    from reconciler.loading import Loaded
 
 
 def doctor(
@@ -48,8 +48,9 @@ def _checks(path: str, ref: str | None, projects: list[str] | None, timeout_s: f
 
     from reconciler.cli.checking import machine
     from reconciler.cli.checking.check import broken, failed
-    from reconciler.cli.load import load_source, narrowing
+    from reconciler.cli.narrow import narrowing
     from reconciler.errors import InvalidInput, ReconcilerError
+    from reconciler.loading import load_source
 
     checks = [machine.programs(machine.PACKAGES), machine.proxies(os.environ)]
     try:

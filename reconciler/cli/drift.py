@@ -29,7 +29,7 @@ def drift(
     ] = False,
 ) -> None:
     """Report what live agents have that Git did not put there. Exits 0 for no drift, 2 for drift."""
-    from reconciler.cli.load import narrowing
+    from reconciler.cli.narrow import narrowing
     from reconciler.cli.output import emit, outputs
     from reconciler.cli.run import examined, load_or_report, over_projects
     from reconciler.options import Allow

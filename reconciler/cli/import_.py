@@ -78,8 +78,9 @@ async def _after(done: Imported, port: Port[object]) -> After:
     """
     from reconciler.cli.importing.checking import clean
     from reconciler.cli.importing.importer import After
-    from reconciler.cli.load import inputs_of, load_source, narrowing
+    from reconciler.cli.narrow import narrowing
     from reconciler.kinds.kind import Action
+    from reconciler.loading import inputs_of, load_source
     from reconciler.options import Allow
     from reconciler.reconcile import examine
 

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from reconciler.apply import Outcome, Progress, Stop
-from reconciler.cli.run import failure
 from reconciler.errors import ReconcilerError
 from reconciler.live import Ports
+from reconciler.loading import failure
 from reconciler.plan import Approval, Plan
 from reconciler.reconcile import Inputs, Run, examine, reconcile, unsettled
 from reconciler.report import ProjectRun

@@ -32,7 +32,7 @@ def plan(
     max_deletes: options.MaxDeletes = None,
 ) -> None:
     """Show what apply would do. Exits 0 for nothing, 2 for changes, 3 for a refusal."""
-    from reconciler.cli.load import narrowing
+    from reconciler.cli.narrow import narrowing
     from reconciler.cli.output import emit, outputs
     from reconciler.cli.receipt import Origin, write_receipt
     from reconciler.cli.run import examined, load_or_report, over_projects

@@ -9,18 +9,27 @@ from collections.abc import Awaitable, Callable
 
 import typer
 
-from reconciler.cli.load import Loaded, Narrowing, inputs_of, load_source, masker, notes_of, problems_of
 from reconciler.cli.output import Outputs, emit
 from reconciler.desired import DesiredProject
-from reconciler.errors import ReconcilerError, ServiceError, explain
+from reconciler.errors import ReconcilerError
 from reconciler.live import Ports
+from reconciler.loading import (
+    Loaded,
+    Narrowing,
+    failure,
+    inputs_of,
+    invalid,
+    load_source,
+    masker,
+    notes_of,
+    problems_of,
+)
 from reconciler.log import quiet
 from reconciler.options import Allow
 from reconciler.plan import Plan
 from reconciler.reconcile import Inputs, examine
 from reconciler.report import (
     ExitCode,
-    Failed,
     ProjectReport,
     ProjectRun,
     RunReport,
@@ -88,31 +97,6 @@ async def _one(
         masker(project),
     )
     return project_report(command, shown, int(time.time()))
-
-
-def invalid(project: DesiredProject) -> ProjectRun:
-    """The run of a Project whose manifests have problems: nothing was read or written."""
-    problems = problems_of(project)
-    count = len(problems)
-    failed = Failed(
-        (f"{count} problem{'s' * (count != 1)} in the manifests of Project {project.project.name}",),
-        "Nothing was read from the service and nothing was written.",
-        problems,
-    )
-    return ProjectRun(project.project.name, project.project.endpoint, failed=failed)
-
-
-def failure(error: ReconcilerError) -> Failed:
-    """An error as the report shows it."""
-    service = error if isinstance(error, ServiceError) else None
-    problems = getattr(error, "problems", ())
-    return Failed(
-        tuple(explain(error)),
-        error.hint,
-        problems,
-        service.code if service else "",
-        service.request_id if service else "",
-    )
 
 
 async def examined(project: DesiredProject, inputs: Inputs, there: Ports) -> ProjectRun:

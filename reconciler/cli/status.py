@@ -26,10 +26,11 @@ def status(
     ] = "text",
 ) -> None:
     """Show each agent: whether it is in sync, which versions serve, who made them. Exits 0 or 1."""
-    from reconciler.cli.load import load_source, narrowing
+    from reconciler.cli.narrow import narrowing
     from reconciler.cli.run import over_projects
     from reconciler.cli.status_view import rows_of, show
     from reconciler.errors import InvalidInput
+    from reconciler.loading import load_source
     from reconciler.options import Allow
 
     if format not in ("text", "json"):

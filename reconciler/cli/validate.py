@@ -17,7 +17,7 @@ def validate(
     output: options.Output = None,
 ) -> None:
     """Check every manifest: form, references, schema, policies. Exits 0, 1 for problems, 3 for refusals."""
-    from reconciler.cli.load import narrowing
+    from reconciler.cli.narrow import narrowing
     from reconciler.cli.output import emit, outputs
     from reconciler.cli.run import load_or_report
     from reconciler.cli.validated import validated

@@ -5,10 +5,9 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
-from reconciler.cli.load import Loaded, inputs_of, masker, notes_of, problems_of
-from reconciler.cli.run import invalid
 from reconciler.desired import DesiredProject
 from reconciler.guards import empty_source
+from reconciler.loading import Loaded, inputs_of, invalid, masker, notes_of, problems_of
 from reconciler.options import Allow
 from reconciler.plan import Plan
 from reconciler.report import ProjectReport, ProjectRun, RunReport, project_report, run_report

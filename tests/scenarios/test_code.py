@@ -52,7 +52,7 @@ def test_a_folder_becomes_a_flat_zip_and_is_uploaded_once(
         raise AssertionError("a run that changes nothing zips nothing")
 
     monkeypatch.setattr(package, "build", never)
-    monkeypatch.setattr("reconciler.cli.load.build", never)
+    monkeypatch.setattr("reconciler.loading.build", never)
     world.in_sync()
     assert world.requests() == {"GET /agents": 2}
 

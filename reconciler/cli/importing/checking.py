@@ -10,11 +10,11 @@ from typing import Any
 
 from reconciler.cli.importing.manifests import Agent, LeftOut, Shape, Written, unfit, write
 from reconciler.cli.importing.target import Target
-from reconciler.cli.load import Loaded, inputs_of
 from reconciler.desired import DesiredProject, load
 from reconciler.kinds.kind import Action, Change
 from reconciler.kinds.port import Port
 from reconciler.kinds.registry import KINDS
+from reconciler.loading import Loaded, inputs_of
 from reconciler.options import Allow
 from reconciler.plan import Plan, Planned
 from reconciler.policies import Severity, rules

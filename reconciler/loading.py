@@ -1,4 +1,4 @@
-"""From flags to what a run needs: the source, its Projects, and inputs for each."""
+"""From a source to what a run needs: its Projects, and inputs for each. Command line and service share it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from reconciler.desired import DesiredProject, load
 from reconciler.diff import Scope
-from reconciler.errors import InvalidInput, Problem
+from reconciler.errors import Problem, ReconcilerError, ServiceError, explain
 from reconciler.guards import Limits
 from reconciler.kinds.agent.package import build
 from reconciler.kinds.kind import Context
@@ -20,6 +20,7 @@ from reconciler.masking import Masker
 from reconciler.options import Allow
 from reconciler.policies import judge, unknown_rules
 from reconciler.reconcile import Inputs
+from reconciler.report import Failed, ProjectRun
 from reconciler.resource import Code
 from reconciler.settings import Settings, read
 from reconciler.source import Snapshot
@@ -47,23 +48,6 @@ class Loaded:
     def zipped(self, code: Code) -> bytes:
         """The code zip of a folder."""
         return build(code, self.snapshot.read)
-
-
-def narrowing(projects: list[str] | None, selector: list[str] | None, only: list[str] | None) -> Narrowing:
-    """The flags as values.
-
-    Raises:
-        InvalidInput: a selector is not KEY=VALUE.
-    """
-    labels = {}
-    for pair in selector or ():
-        name, equals, value = pair.partition("=")
-        if not equals or not name:
-            raise InvalidInput(
-                f"--selector {pair!r} is not KEY=VALUE", hint="For example --selector team=support."
-            )
-        labels[name] = value
-    return Narrowing(projects or (), labels or None, only or ())
 
 
 def load_source(path: str, ref: str | None, narrow: Narrowing) -> Loaded:
@@ -189,3 +173,28 @@ def problems_of(project: DesiredProject) -> tuple[Problem, ...]:
 def notes_of(loaded: Loaded, project: DesiredProject) -> tuple[Problem, ...]:
     """What is worth knowing and fails nothing: of the source as a whole, then of the Project."""
     return (*loaded.snapshot.notes, *project.notes)
+
+
+def invalid(project: DesiredProject) -> ProjectRun:
+    """The run of a Project whose manifests have problems: nothing was read or written."""
+    problems = problems_of(project)
+    count = len(problems)
+    failed = Failed(
+        (f"{count} problem{'s' * (count != 1)} in the manifests of Project {project.project.name}",),
+        "Nothing was read from the service and nothing was written.",
+        problems,
+    )
+    return ProjectRun(project.project.name, project.project.endpoint, failed=failed)
+
+
+def failure(error: ReconcilerError) -> Failed:
+    """An error as the report shows it."""
+    service = error if isinstance(error, ServiceError) else None
+    problems = getattr(error, "problems", ())
+    return Failed(
+        tuple(explain(error)),
+        error.hint,
+        problems,
+        service.code if service else "",
+        service.request_id if service else "",
+    )

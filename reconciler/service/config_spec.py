@@ -1,0 +1,215 @@
+"""What the service's configuration file may say."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BeforeValidator, Field, StrictInt, StrictStr, model_validator
+
+from reconciler.strict_model import Strict
+
+_SPAN: Final = re.compile(r"([1-9][0-9]{0,5})(s|m|h|d)")
+_UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+# Names appear in URLs, labels of metrics and file names.
+_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+
+
+def seconds(span: str) -> int:
+    """A span such as `30s`, `5m`, `2h` or `7d`, in seconds."""
+    return int(span[:-1]) * _UNITS_S[span[-1]]
+
+
+def _span(value: Any) -> Any:
+    if isinstance(value, str) and not _SPAN.fullmatch(value):
+        raise ValueError(f"`{value[:20]}` is no span of time | Write `30s`, `5m`, `2h` or `7d`.")
+    return value
+
+
+def _name(value: Any) -> Any:
+    if isinstance(value, str) and not _NAME.fullmatch(value):
+        raise ValueError(
+            f"`{value[:63]}` is no name | Use lower-case letters, digits and `-` between them, at most 63."
+        )
+    return value
+
+
+Span = Annotated[StrictStr, BeforeValidator(_span)]
+Name = Annotated[StrictStr, BeforeValidator(_name)]
+Globs = tuple[StrictStr, ...]
+
+
+class Secret(Strict):
+    """Where a secret is kept: an environment variable or a file. Never the secret itself."""
+
+    env: StrictStr | None = None
+    file: StrictStr | None = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Secret:
+        if (self.env is None) == (self.file is None):
+            raise ValueError("a secret has either `env` or `file` | Write one of the two.")
+        return self
+
+
+Provider = Literal[
+    "github", "gitlab", "azure-devops", "bitbucket", "bitbucket-server", "gitea", "forgejo", "gogs", "generic"
+]
+
+
+class WebhookSpec(Strict):
+    """Who may tell us that the source moved: `secret` is the HMAC key, token, or `user:password`.
+
+    `header` names the header of a shared token (`azure-devops`) or of the signature (`generic`).
+    """
+
+    provider: Provider
+    secret: Secret
+    header: StrictStr | None = None
+
+
+class CredentialsSpec(Strict):
+    """How to sign in at the Git server; without it `RECONCILER_GIT_*` hold."""
+
+    username: StrictStr | None = None
+    token: Secret | None = None
+    ssh_key: StrictStr | None = None
+    ssh_passphrase: Secret | None = None
+
+
+class SignaturesSpec(Strict):
+    """Keys of which one must have signed the newest commit: `ssh` keys or files of them, `gpg` files."""
+
+    ssh: tuple[StrictStr, ...] = ()
+    gpg: tuple[StrictStr, ...] = ()
+
+    @model_validator(mode="after")
+    def _some(self) -> SignaturesSpec:
+        if not self.ssh and not self.gpg:
+            raise ValueError("no key is named | List keys under `ssh` or `gpg`, or remove `signatures`.")
+        return self
+
+
+class SourceLimitsSpec(Strict):
+    """How much one repository may send, and how long its server may stay silent."""
+
+    megabytes: StrictInt = Field(default=500, ge=1, le=10_000)
+    files: StrictInt = Field(default=100_000, ge=1, le=100_000)
+    timeout: Span = "60s"
+
+
+class ForgeSpec(Strict):
+    """Where commit statuses and plan comments go. `repository` is `owner/name`, on Azure DevOps
+    `project/repository`; `url` is the API's address where it is not the public one."""
+
+    provider: Literal["github", "gitlab", "azure-devops"]
+    repository: StrictStr
+    token: Secret
+    url: StrictStr | None = None
+    pull_requests: bool = True
+
+
+class SourceSpec(Strict):
+    """One repository that is watched."""
+
+    name: Name
+    url: StrictStr
+    ref: StrictStr | None = None
+    path: StrictStr = ""
+    interval: Span = "1m"
+    jitter_percent: StrictInt = Field(default=10, ge=0, le=100)
+    webhook: WebhookSpec | None = None
+    credentials: CredentialsSpec | None = None
+    signatures: SignaturesSpec | None = None
+    limits: SourceLimitsSpec = SourceLimitsSpec()
+    projects: Globs = ("*",)
+    forge: ForgeSpec | None = None
+
+
+class BackoffSpec(Strict):
+    """Pauses after failures: doubled from `first` to `longest`, each shortened by up to half at random."""
+
+    first: Span = "5s"
+    longest: Span = "15m"
+
+
+class LimitsSpec(Strict):
+    """What one process takes on at once."""
+
+    reconciles: StrictInt = Field(default=8, ge=1, le=100)
+    webhooks_per_minute: StrictInt = Field(default=120, ge=1, le=100_000)
+
+
+class RetentionSpec(Strict):
+    """How long history is kept. The newest run of each Project always stays."""
+
+    runs: StrictInt = Field(default=200, ge=1, le=100_000)
+    days: StrictInt = Field(default=90, ge=1, le=3650)
+    audit_days: StrictInt = Field(default=730, ge=1, le=3650)
+
+
+Occasion = Literal["drift", "failure", "recovery", "release"]
+
+
+class NotifySpec(Strict):
+    """One address that hears of things: an apprise URL. The same thing is told once in `repeat_after`."""
+
+    name: Name
+    url: Secret
+    on: tuple[Occasion, ...] = ("drift", "failure", "recovery")
+    projects: Globs = ("*",)
+    repeat_after: Span = "4h"
+
+
+class CloudEventsSpec(Strict):
+    """A webhook that gets every event as a CloudEvent, signed with `secret` where there is one."""
+
+    url: StrictStr
+    secret: Secret | None = None
+
+
+class RoleSpec(Strict):
+    """Who may do what: `groups`, `users` (from the sign-in) and `tokens` (names in the token file)."""
+
+    role: Literal["viewer", "operator", "admin"]
+    projects: Globs = ("*",)
+    groups: tuple[StrictStr, ...] = ()
+    users: tuple[StrictStr, ...] = ()
+
+
+class OidcSpec(Strict):
+    """Sign-in by OpenID Connect. For Entra ID: `https://login.microsoftonline.com/TENANT/v2.0`."""
+
+    issuer: StrictStr
+    client_id: StrictStr
+    client_secret: Secret
+    groups_claim: StrictStr = "groups"
+
+
+class AuthSpec(Strict):
+    """Who may look and act. Without it the service listens on loopback only, and everybody is admin.
+
+    `session_key` keeps sign-ins valid over restarts and replicas; without it each process makes its own.
+    """
+
+    tokens: StrictStr | None = None
+    oidc: OidcSpec | None = None
+    roles: tuple[RoleSpec, ...] = ()
+    session_key: Secret | None = None
+    session: Span = "8h"
+
+
+class ServiceSpec(Strict):
+    """The whole file."""
+
+    listen: StrictStr = "127.0.0.1:8080"
+    public_url: StrictStr | None = None
+    store: StrictStr
+    sources: tuple[SourceSpec, ...] = Field(min_length=1)
+    limits: LimitsSpec = LimitsSpec()
+    backoff: BackoffSpec = BackoffSpec()
+    retention: RetentionSpec = RetentionSpec()
+    notify: tuple[NotifySpec, ...] = ()
+    cloud_events: CloudEventsSpec | None = None
+    auth: AuthSpec | None = None
+    log: Literal["debug", "info", "warning", "error"] = "info"

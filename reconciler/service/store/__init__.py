@@ -1,0 +1,146 @@
+"""What the service remembers, as one protocol; SQLite and PostgreSQL keep it with the same SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Protocol
+
+from reconciler.errors import ReconcilerError
+from reconciler.service.records import (
+    FIRST,
+    Approved,
+    AuditRecord,
+    EventRecord,
+    Page,
+    Pin,
+    ProjectRecord,
+    ResourceRecord,
+    RunRecord,
+    SourceRecord,
+    Suspension,
+)
+
+
+class StoreDown(ReconcilerError):
+    """The store's database does not answer."""
+
+    retryable = True
+
+
+class Store(Protocol):
+    """Rows that survive restarts and are shared by replicas. Every call is one transaction.
+
+    Raises (every method):
+        StoreDown: the database does not answer; retryable.
+    """
+
+    async def open(self) -> None:
+        """Connect, and bring the schema up to date (rule P10: older is migrated, newer is refused)."""
+        ...
+
+    async def close(self) -> None: ...
+
+    async def pulse(self) -> int:
+        """A number that grows with every write below that a page could show."""
+        ...
+
+    # Sources and Projects
+
+    async def put_source(self, record: SourceRecord) -> None: ...
+    async def source(self, name: str) -> SourceRecord | None: ...
+    async def sources(self) -> tuple[SourceRecord, ...]: ...
+    async def put_project(self, record: ProjectRecord) -> None: ...
+    async def project(self, name: str) -> ProjectRecord | None: ...
+    async def projects(
+        self, *, source: str = "", search: str = "", health: str = "", page: Page = FIRST
+    ) -> tuple[tuple[ProjectRecord, ...], int]:
+        """The Projects by name and how many there are in all; `search` is a part of the name."""
+        ...
+
+    async def want(self, source: str, projects: Collection[str], commit: str) -> None:
+        """Set `wanted` of these Projects, and nothing else of their rows."""
+        ...
+
+    # What people said
+
+    async def suspend(self, suspension: Suspension) -> None: ...
+    async def resume(self, project: str) -> None: ...
+    async def suspension(self, project: str) -> Suspension | None: ...
+    async def suspensions(self) -> tuple[Suspension, ...]: ...
+    async def put_pin(self, pin: Pin) -> None: ...
+    async def remove_pin(self, project: str, resource: str) -> None: ...
+    async def pins(self, project: str = "") -> tuple[Pin, ...]: ...
+    async def approve(self, approved: Approved) -> None: ...
+    async def approved(self, project: str) -> Approved | None: ...
+    async def take_approval(self, project: str) -> None:
+        """Remove it: an approval is good for one run."""
+        ...
+
+    # Resources
+
+    async def put_resources(
+        self, project: str, changed: Sequence[ResourceRecord], gone: Collection[str]
+    ) -> None:
+        """Write these rows and remove those of `gone` (`Agent/NAME`), in one transaction."""
+        ...
+
+    async def resource(self, project: str, resource: str) -> ResourceRecord | None: ...
+    async def resources(
+        self, project: str, *, search: str = "", health: str = "", kind: str = "", page: Page = FIRST
+    ) -> tuple[tuple[ResourceRecord, ...], int]:
+        """Resources by name and how many match; `search` is a part of the name or of a label."""
+        ...
+
+    async def health_counts(self, project: str) -> dict[str, int]: ...
+
+    # Runs, events, audit
+
+    async def start_run(self, record: RunRecord) -> None:
+        """Add a run. Any other run of this Project that is still `running` becomes `interrupted`."""
+        ...
+
+    async def end_run(self, record: RunRecord) -> None: ...
+    async def run(self, id: str) -> RunRecord | None: ...
+    async def runs(
+        self, *, project: str = "", source: str = "", result: str = "", page: Page = FIRST
+    ) -> tuple[tuple[RunRecord, ...], int]:
+        """Runs, newest first, without their reports."""
+        ...
+
+    async def add_events(self, events: Sequence[EventRecord]) -> None: ...
+    async def events(
+        self,
+        *,
+        project: str = "",
+        resource: str = "",
+        type: str = "",
+        severity: str = "",
+        after_id: int = 0,
+        page: Page = FIRST,
+    ) -> tuple[tuple[EventRecord, ...], int]:
+        """Events, newest first; with `after_id` only those behind it, oldest first."""
+        ...
+
+    async def add_audit(self, record: AuditRecord) -> None: ...
+    async def audits(
+        self, *, project: str = "", actor: str = "", page: Page = FIRST
+    ) -> tuple[tuple[AuditRecord, ...], int]: ...
+
+    # Small things that replicas must agree on
+
+    async def first_time(self, scope: str, key: str, *, now: float, within_s: float) -> bool:
+        """Whether nobody asked for (scope, key) in the last `within_s` seconds; remembers that we did.
+
+        For webhook deliveries and notifications: of several replicas that ask at once, one hears True.
+        """
+        ...
+
+    async def cursor(self, name: str) -> int:
+        """How far a reader of events got, 0 at first."""
+        ...
+
+    async def move_cursor(self, name: str, to: int) -> None: ...
+
+    async def forget(self, *, runs: int, older_than: float, audit_older_than: float, now: float) -> int:
+        """Remove history beyond these limits; how many rows went. The newest run of a Project stays."""
+        ...

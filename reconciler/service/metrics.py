@@ -14,30 +14,31 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        given = {"registry": self.registry}
         self.reconciles = Counter(
-            "reconciler_reconcile", "Runs of a project.", ["project", "result"], **given
+            "reconciler_reconcile", "Runs of a project.", ["project", "result"], registry=self.registry
         )
         self.reconcile_s = Histogram(
             "reconciler_reconcile_duration_seconds",
             "How long runs of a project took.",
             ["project"],
             buckets=_SPANS_S,
-            **given,
+            registry=self.registry,
         )
-        self.fetches = Counter("reconciler_git_fetch", "Looks at a source.", ["source", "result"], **given)
+        self.fetches = Counter(
+            "reconciler_git_fetch", "Looks at a source.", ["source", "result"], registry=self.registry
+        )
         self.webhooks = Counter(
-            "reconciler_webhook_requests", "Webhooks received.", ["source", "result"], **given
+            "reconciler_webhook_requests", "Webhooks received.", ["source", "result"], registry=self.registry
         )
         self.drift = Gauge(
             "reconciler_drifted_resources",
             "Resources that differ although Git did not move.",
             ["project"],
-            **given,
+            registry=self.registry,
         )
         self.last_good = Gauge(
             "reconciler_last_good_sync_timestamp_seconds",
             "When a project was last found or brought in line, in Unix seconds.",
             ["project"],
-            **given,
+            registry=self.registry,
         )

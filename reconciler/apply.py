@@ -61,6 +61,16 @@ class Stop:
     asked: asyncio.Event = field(default_factory=asyncio.Event)
 
 
+# Asked right before each write: whether this run may still write. Another process may have taken over, or a
+# newer commit been seen.
+Permit = Callable[[], Awaitable[bool]]
+
+
+async def always() -> bool:
+    """The permit of a run that nobody else can end."""
+    return True
+
+
 # Plans one resource again from a fresh reading: the new steps, or None when the reading changes nothing.
 Replan = Callable[[Planned, Live | None], Awaitable[Planned | None]]
 Progress = Callable[[Outcome], None]
@@ -76,6 +86,16 @@ class Applying:
     progress: Progress
     workers: int = 32
     patience: Patience = field(default_factory=Patience)
+    permit: Permit = always
+
+    async def may_go_on(self, step: Step[Any]) -> bool:
+        """Whether the step may start; reading needs no permit."""
+        if self.stop.asked.is_set():
+            return False
+        if not step.gate and not await self.permit():
+            self.stop.asked.set()
+            return False
+        return True
 
 
 async def apply(plan: Plan, run: Applying) -> tuple[Outcome, ...]:
@@ -209,7 +229,7 @@ async def _resource(planned: Planned, run: Applying) -> Any:
         return
     outputs: dict[str, str] = {}
     for step in fresh.steps:
-        if run.stop.asked.is_set():
+        if not await run.may_go_on(step):
             yield _stopped(step.key, step.name)
             return
         outcome, made = await _step(step, outputs, run)

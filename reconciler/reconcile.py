@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
-from reconciler.apply import Applying, Outcome, Progress, Stop, apply
+from reconciler.apply import Applying, Outcome, Permit, Progress, Stop, always, apply
 from reconciler.attempt import Patience
 from reconciler.diff import Scope, diff, looks
 from reconciler.garbage import collected_later
@@ -41,6 +41,7 @@ class Inputs:
     verdicts: tuple[Verdict, ...] = ()
     is_ancestor: IsAncestor = lambda commit: None
     observe: bool = False
+    observe_because: str = "the Project is in `mode: observe`"
     workers: int = 32
 
     @property
@@ -114,6 +115,7 @@ class Run:
     memory: Memory = field(default_factory=Memory)
     approval: Approval | None = None
     patience: Patience = field(default_factory=Patience)
+    permit: Permit = always
 
 
 async def reconcile(inputs: Inputs, ports: Ports, plan: Plan, run: Run) -> Attempt:
@@ -132,16 +134,15 @@ async def reconcile(inputs: Inputs, ports: Ports, plan: Plan, run: Run) -> Attem
         return found if run.approval is None or run.approval.covers(found) else None
 
     if plan.observe:
-        return Attempt(plan, _observed(plan), run.memory)
-    applying = Applying(ports, replan, run.stop, run.progress, inputs.workers, run.patience)
+        return Attempt(plan, _observed(plan, inputs.observe_because), run.memory)
+    applying = Applying(ports, replan, run.stop, run.progress, inputs.workers, run.patience, run.permit)
     outcomes = await apply(plan, applying)
     memory = learned(plan, outcomes, run.memory)
     known = run.memory.selector_refused | run.memory.at_cap
     return Attempt(plan, outcomes, memory, (memory.selector_refused | memory.at_cap) - known)
 
 
-def _observed(plan: Plan) -> tuple[Outcome, ...]:
-    note = "the Project is in `mode: observe`"
+def _observed(plan: Plan, note: str) -> tuple[Outcome, ...]:
     return tuple(Outcome(step.key, step.name, "skipped", reason="Observe", note=note) for step in plan.steps)
 
 

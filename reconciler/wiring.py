@@ -12,6 +12,7 @@ from reconciler.settings import Settings
 from reconciler.source import Snapshot, open_source
 
 if TYPE_CHECKING:
+    from reconciler.foundry.pipeline import Pipe
     from reconciler.sandbox import Sandbox
 
 _SANDBOX = "sandbox://"
@@ -49,15 +50,28 @@ def address(endpoint: str, settings: Settings) -> str:
 
 
 @asynccontextmanager
+async def connected(endpoint: str, settings: Settings) -> AsyncIterator[Pipe]:
+    """The pipeline to one endpoint, open while the block runs."""
+    from reconciler.foundry.pipeline import open_pipe
+
+    async with open_pipe(address(endpoint, settings), connections=settings.concurrency + 4) as pipe:
+        yield pipe
+
+
+def ports_over(pipe: Pipe, project: str, zipped: Callable[[Code], bytes]) -> Ports:
+    """The ports of one Project over a pipeline that is open."""
+    from reconciler.foundry.agents import AgentPort
+
+    return {"Agent": AgentPort(pipe, project, zipped)}
+
+
+@asynccontextmanager
 async def ports(
     project: str, endpoint: str, zipped: Callable[[Code], bytes], settings: Settings
 ) -> AsyncIterator[Ports]:
     """The ports of one Project, open while the block runs."""
-    from reconciler.foundry.agents import AgentPort
-    from reconciler.foundry.pipeline import open_pipe
-
-    async with open_pipe(address(endpoint, settings), connections=settings.concurrency + 4) as pipe:
-        yield {"Agent": AgentPort(pipe, project, zipped)}
+    async with connected(endpoint, settings) as pipe:
+        yield ports_over(pipe, project, zipped)
 
 
 def import_sdk() -> None:

@@ -100,6 +100,7 @@ class Context:
     now: int = 0
     code_sha256: Callable[[Code], str] | None = None
     take_traffic: bool = False
+    taken: frozenset[Key] = frozenset()
     take_over: bool = False
     retry_failed: bool = False
     mark_equal: bool = False
@@ -107,6 +108,10 @@ class Context:
     force_sessions: bool = False
     at_cap: frozenset[Key] = frozenset()
     selector_refused: frozenset[Key] = frozenset()
+
+    def takes(self, key: Key) -> bool:
+        """Whether traffic of this agent may be moved although somebody moved it (rule R5)."""
+        return self.take_traffic or key in self.taken
 
     def ours(self, mark: Mark | None) -> bool:
         """Whether a mark carries our owner name or one of its aliases."""

@@ -233,7 +233,7 @@ def _traffic(change: Change, desired: Desired, newest: Version | None, ctx: Cont
     if now in _left_by_us(change.key, target, newest if pending else None, ctx):
         return replace(moved, pending=True)
     drift = (Drift("redirected", version=now, fields=fields, by="somebody else"),)
-    if ctx.take_traffic or pinned:
+    if ctx.takes(change.key) or pinned:
         return replace(moved, reason="redirected", drift=drift)
     return replace(change, held=True, drift=drift, reason="redirected", fields=fields)
 
@@ -299,7 +299,7 @@ def _to_create(desired: Desired, live: Live, newest: Version | None, ctx: Contex
         note = "only description or metadata differ; they travel with the next change of the definition"
         return replace(change, action=Action.NONE, reason="metadata", target=base, drift=(), notes=(note,))
     theirs = len(live.traffic) > 1 and not by_hand
-    if action is Action.ADOPT and theirs and not ctx.take_traffic:
+    if action is Action.ADOPT and theirs and not ctx.takes(desired.key):
         split = (Drift("redirected", version=traffic_text(live.traffic), by="somebody else"),)
         return replace(change, action=Action.NONE, held=True, drift=split, reason="redirected")
     return change

@@ -130,6 +130,7 @@ class Kind(Generic[C]):
         looks: which versions must be read before comparing: () for none, None for all of them.
         compare: desired against live, of which at least one is there.
         fresh: outputs that exist only after the steps.
+        references: what a form names, as `Kind/name`; also things that no manifest describes yet.
         check: a manifest's spec against the service's own schema, and `upgrade` from older shapes of it.
     """
 
@@ -143,6 +144,7 @@ class Kind(Generic[C]):
     compare: Callable[[Key, Desired | None, Live | None, Context], Change]
     steps: Callable[[Change, Context], tuple[Step[C], ...]]
     fresh: Callable[[Change], frozenset[str]]
+    references: Callable[[JsonObject], tuple[str, ...]]
     read_only: bool = False
 
 

@@ -60,12 +60,13 @@ def json_value(report: RunReport) -> dict[str, Any]:
         "revision": report.revision,
         "source": report.source,
         "exit_code": int(report.exit_code),
-        "projects": [_project(project) for project in report.projects],
+        "projects": [project_value(project) for project in report.projects],
         "failed": _failed(report.failed),
     }
 
 
-def _project(project: ProjectReport) -> dict[str, Any]:
+def project_value(project: ProjectReport) -> dict[str, Any]:
+    """One Project's part as plain JSON values."""
     return {
         "name": project.name,
         "endpoint": project.endpoint,

@@ -50,8 +50,9 @@ class ProjectRecord:
     """One Project as last reconciled.
 
     `revision` is the commit of the last run that decided, `wanted` the newest commit that names this
-    Project. `conditions` are dicts as in the JSON report. `digest` is that of the last plan. `failures`
-    counts runs that failed in a row. `removed`: its file is gone from the source; nothing was deleted.
+    Project. `conditions` are dicts as in the JSON report. `digest` is that of the last plan; `asks` says in
+    words what approving it would let through, "" for nothing. `failures` counts runs that failed in a row.
+    `removed`: its file is gone from the source; nothing was deleted.
     """
 
     name: str
@@ -65,6 +66,7 @@ class ProjectRecord:
     revision: str = ""
     wanted: str = ""
     digest: str = ""
+    asks: str = ""
     summary: Mapping[str, int] = field(default_factory=dict)
     conditions: tuple[Mapping[str, Json], ...] = ()
     resources: int = 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reconciler.kinds.agent import compare, desire, ladder, normal, spec
+from reconciler.kinds.agent import compare, desire, ladder, normal, references, spec
 from reconciler.kinds.agent.calls import AgentCall
 from reconciler.kinds.kind import Kind
 
@@ -17,4 +17,5 @@ AGENT: Kind[AgentCall] = Kind(
     compare=compare.compare,
     steps=ladder.steps,
     fresh=ladder.fresh,
+    references=references.references,
 )

@@ -1,0 +1,127 @@
+"""What people and the clock want of a Project now, laid over what Git wants. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from reconciler.guards import Limits
+from reconciler.kinds.kind import Action
+from reconciler.plan import Plan
+from reconciler.policies import Severity
+from reconciler.reconcile import Inputs
+from reconciler.resource import Desired, Key, digest_of, traffic_text
+from reconciler.service.records import Approved, Pin, Suspension
+
+# What an administrator may let through once. Ownership, protection and stale checkouts are not among it: they
+# say that the service is wrong about what it holds, and no click makes it right.
+_LIFTABLE: Final = {
+    "delete-limit": "deletions beyond the limit",
+    "update-limit": "updates beyond the limit",
+    "empty-source": "deleting everything, since the source is empty",
+    "rename-loses-identity": "a rename that loses the agent's identity",
+}
+_NO_LIMITS: Final = Limits(deletes=10**9, deletes_percent=100, updates_percent=100)
+
+
+@dataclass(frozen=True)
+class Orders:
+    """Everything beside Git and the service that decides what a run may do.
+
+    `hold` says why nothing may be written now, "" when it may: suspended, outside of its window, the source
+    is stale. `keep` says why nothing may be deleted.
+    """
+
+    hold: str = ""
+    keep: str = ""
+    pins: tuple[Pin, ...] = ()
+    now: float = 0.0
+
+    def split(self) -> tuple[tuple[Pin, ...], tuple[Pin, ...]]:
+        """The pins in force, and those that are over."""
+        in_force = tuple(pin for pin in self.pins if pin.expires_at > self.now)
+        return in_force, tuple(pin for pin in self.pins if pin.expires_at <= self.now)
+
+
+def hold_of(suspension: Suspension | None, closed: str, stale: str) -> str:
+    """Why a Project may not be written now, the strongest reason first; "" when it may."""
+    if suspension is not None:
+        return (
+            f"suspended by {suspension.by}: {suspension.why}"
+            if suspension.why
+            else (f"suspended by {suspension.by}")
+        )
+    return closed or stale
+
+
+def ordered(inputs: Inputs, orders: Orders) -> Inputs:
+    """The inputs with rollbacks as pins, and nothing written where it is held."""
+    pins, over = orders.split()
+    versions = {Key(inputs.project, *pin.resource.split("/", 1)): pin.version for pin in pins}
+    taken = frozenset(Key(inputs.project, *pin.resource.split("/", 1)) for pin in over)
+    resources = tuple(_pinned(want, versions) for want in inputs.resources) if versions else inputs.resources
+    result = replace(inputs, resources=resources, ctx=replace(inputs.ctx, taken=taken | inputs.ctx.taken))
+    if orders.keep and result.scope.prune:
+        result = replace(result, scope=replace(result.scope, prune=False, kept_because=orders.keep))
+    if orders.hold and not result.observe:
+        result = replace(result, observe=True, observe_because=orders.hold)
+    return result
+
+
+def _pinned(want: Desired, versions: dict[Key, str]) -> Desired:
+    version = versions.get(want.key)
+    return want if version is None else replace(want, release=replace(want.release, version=version))
+
+
+def approval_digest(plan: Plan) -> str:
+    """What a person approves: the plan, and the traffic of agents that is held (rule R5)."""
+    held = [
+        [str(item.key), traffic_text(item.change.live.traffic) if item.change.live else ""]
+        for item in plan.planned
+        if item.change.held
+    ]
+    return digest_of([plan.digest, held])
+
+
+def asks(plan: Plan, inputs: Inputs, hold: str) -> str:
+    """What approving this plan would let through, in words; "" when approving changes nothing."""
+    if hold:
+        return ""
+    words = [_LIFTABLE[rule] for rule in sorted(_refusals(plan)) if rule in _LIFTABLE]
+    held = sum(item.change.held for item in plan.planned)
+    if held:
+        words.append(f"moving traffic of {held} agent{'s' * (held != 1)} back, which somebody moved")
+    if inputs.observe and plan.steps:
+        count = sum(item.change.action is not Action.NONE for item in plan.planned)
+        words.append(f"{count} change{'s' * (count != 1)} of a Project that only observes")
+    return "; ".join(words)
+
+
+def approved(inputs: Inputs, plan: Plan, approval: Approved | None, now: float) -> Inputs | None:
+    """The inputs with what was approved let through; None without an approval of exactly this plan."""
+    if approval is None or approval.expires_at <= now or approval.digest != approval_digest(plan):
+        return None
+    rules = _refusals(plan)
+    taken = frozenset(item.key for item in plan.planned if item.change.held)
+    return replace(
+        inputs,
+        observe=False,
+        limits=_NO_LIMITS if rules & {"delete-limit", "update-limit"} else inputs.limits,
+        allow=replace(
+            inputs.allow,
+            empty=inputs.allow.empty or "empty-source" in rules,
+            rename=inputs.allow.rename or "rename-loses-identity" in rules,
+        ),
+        ctx=replace(inputs.ctx, taken=inputs.ctx.taken | taken),
+    )
+
+
+def _refusals(plan: Plan) -> set[str]:
+    return {verdict.rule for verdict in plan.verdicts if verdict.severity is Severity.REFUSE}
+
+
+def over_and_done(pins: Sequence[Pin], plan: Plan) -> tuple[Pin, ...]:
+    """The pins that are over and whose agents need nothing any more: traffic is where Git wants it."""
+    open_ = {item.key.local for item in plan.planned if item.steps or item.change.held or item.refused}
+    return tuple(pin for pin in pins if pin.resource not in open_)

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-import re
-from typing import Annotated, Any, Final, Literal
+from typing import Final, Literal
 
-from pydantic import BeforeValidator, Field, StrictInt, StrictStr, model_validator
+from pydantic import Field, StrictInt, StrictStr, model_validator
 
+from reconciler.service.config_fields import (
+    Filled,
+    Folder,
+    GitAddress,
+    Glob,
+    Header,
+    Listen,
+    Name,
+    PageAddress,
+    Ref,
+    Repository,
+    Span,
+    Variable,
+    WebAddress,
+)
 from reconciler.strict_model import Strict
 
-_SPAN: Final = re.compile(r"([1-9][0-9]{0,5})(s|m|h|d)")
 _UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-# Names appear in URLs, labels of metrics and file names.
-_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
 def seconds(span: str) -> int:
@@ -20,30 +31,14 @@ def seconds(span: str) -> int:
     return int(span[:-1]) * _UNITS_S[span[-1]]
 
 
-def _span(value: Any) -> Any:
-    if isinstance(value, str) and not _SPAN.fullmatch(value):
-        raise ValueError(f"`{value[:20]}` is no span of time | Write `30s`, `5m`, `2h` or `7d`.")
-    return value
-
-
-def _name(value: Any) -> Any:
-    if isinstance(value, str) and not _NAME.fullmatch(value):
-        raise ValueError(
-            f"`{value[:63]}` is no name | Use lower-case letters, digits and `-` between them, at most 63."
-        )
-    return value
-
-
-Span = Annotated[StrictStr, BeforeValidator(_span)]
-Name = Annotated[StrictStr, BeforeValidator(_name)]
-Globs = tuple[StrictStr, ...]
+Globs = tuple[Glob, ...]
 
 
 class Secret(Strict):
     """Where a secret is kept: an environment variable or a file. Never the secret itself."""
 
-    env: StrictStr | None = None
-    file: StrictStr | None = None
+    env: Variable | None = None
+    file: Filled | None = None
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Secret:
@@ -65,7 +60,7 @@ class WebhookSpec(Strict):
 
     provider: Provider
     secret: Secret
-    header: StrictStr | None = None
+    header: Header | None = None
 
 
 class CredentialsSpec(Strict):
@@ -73,15 +68,15 @@ class CredentialsSpec(Strict):
 
     username: StrictStr | None = None
     token: Secret | None = None
-    ssh_key: StrictStr | None = None
+    ssh_key: Filled | None = None
     ssh_passphrase: Secret | None = None
 
 
 class SignaturesSpec(Strict):
     """Keys of which one must have signed the newest commit: `ssh` keys or files of them, `gpg` files."""
 
-    ssh: tuple[StrictStr, ...] = ()
-    gpg: tuple[StrictStr, ...] = ()
+    ssh: tuple[Filled, ...] = ()
+    gpg: tuple[Filled, ...] = ()
 
     @model_validator(mode="after")
     def _some(self) -> SignaturesSpec:
@@ -103,9 +98,9 @@ class ForgeSpec(Strict):
     `project/repository`; `url` is the API's address where it is not the public one."""
 
     provider: Literal["github", "gitlab", "azure-devops"]
-    repository: StrictStr
+    repository: Repository
     token: Secret
-    url: StrictStr | None = None
+    url: WebAddress | None = None
     pull_requests: bool = True
 
 
@@ -113,9 +108,9 @@ class SourceSpec(Strict):
     """One repository that is watched."""
 
     name: Name
-    url: StrictStr
-    ref: StrictStr | None = None
-    path: StrictStr = ""
+    url: GitAddress
+    ref: Ref | None = None
+    path: Folder = ""
     interval: Span = "1m"
     jitter_percent: StrictInt = Field(default=10, ge=0, le=100)
     webhook: WebhookSpec | None = None
@@ -164,7 +159,7 @@ class NotifySpec(Strict):
 class CloudEventsSpec(Strict):
     """A webhook that gets every event as a CloudEvent, signed with `secret` where there is one."""
 
-    url: StrictStr
+    url: WebAddress
     secret: Secret | None = None
 
 
@@ -173,17 +168,18 @@ class RoleSpec(Strict):
 
     role: Literal["viewer", "operator", "admin"]
     projects: Globs = ("*",)
-    groups: tuple[StrictStr, ...] = ()
-    users: tuple[StrictStr, ...] = ()
+    groups: tuple[Filled, ...] = ()
+    users: tuple[Filled, ...] = ()
+    tokens: tuple[Filled, ...] = ()
 
 
 class OidcSpec(Strict):
     """Sign-in by OpenID Connect. For Entra ID: `https://login.microsoftonline.com/TENANT/v2.0`."""
 
-    issuer: StrictStr
-    client_id: StrictStr
+    issuer: WebAddress
+    client_id: Filled
     client_secret: Secret
-    groups_claim: StrictStr = "groups"
+    groups_claim: Filled = "groups"
 
 
 class AuthSpec(Strict):
@@ -192,7 +188,7 @@ class AuthSpec(Strict):
     `session_key` keeps sign-ins valid over restarts and replicas; without it each process makes its own.
     """
 
-    tokens: StrictStr | None = None
+    tokens: Filled | None = None
     oidc: OidcSpec | None = None
     roles: tuple[RoleSpec, ...] = ()
     session_key: Secret | None = None
@@ -202,8 +198,8 @@ class AuthSpec(Strict):
 class ServiceSpec(Strict):
     """The whole file."""
 
-    listen: StrictStr = "127.0.0.1:8080"
-    public_url: StrictStr | None = None
+    listen: Listen = "127.0.0.1:8080"
+    public_url: PageAddress | None = None
     store: StrictStr
     sources: tuple[SourceSpec, ...] = Field(min_length=1)
     limits: LimitsSpec = LimitsSpec()

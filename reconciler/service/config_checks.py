@@ -1,0 +1,319 @@
+"""What is wrong between the settings of a configuration whose single values are right. Reads files it names.
+
+Each check yields findings with a path from the root of the file.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from reconciler.errors import Finding, ReconcilerError
+from reconciler.globs import joined
+from reconciler.location import origin_of, parse_location
+from reconciler.service.config_fields import is_loopback, listen_at
+from reconciler.service.config_overlap import can_overlap
+from reconciler.service.config_secrets import Unreadable, check_private, path_of
+from reconciler.service.config_spec import Secret, ServiceSpec, SourceSpec, seconds
+
+# Shorter ones can be guessed by asking; providers suggest 20 and more.
+_LEAST_SECRET_CHARS: Final = 8
+_LEAST_KEY_CHARS: Final = 32
+# How a public key begins where it is written out instead of the name of its file.
+_KEY_TYPES: Final = ("ssh-", "ecdsa-", "sk-ssh-", "sk-ecdsa-")
+_PUBLIC_FORGES: Final[Mapping[str, tuple[str, ...]]] = {
+    "github": ("github.com",),
+    "gitlab": ("gitlab.com",),
+    "azure-devops": ("dev.azure.com", "ssh.dev.azure.com", "visualstudio.com"),
+}
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A configuration to check: its secrets so far, its folder, and the places of its sources in the file."""
+
+    spec: ServiceSpec
+    secrets: Mapping[Secret, str]
+    folder: Path
+    indexes: tuple[int, ...] | None = None
+
+    def sources(self) -> Iterator[tuple[int, SourceSpec]]:
+        """The sources with their places in the file."""
+        places = self.indexes if self.indexes is not None else range(len(self.spec.sources))
+        return zip(places, self.spec.sources, strict=True)
+
+
+Check = Callable[[Checked], Iterator[Finding]]
+
+
+def check(checked: Checked, refused: frozenset[str]) -> list[Finding]:
+    """Everything wrong, leaving out checks about the parts of the file that are refused already."""
+    return [
+        finding for parts, each in _CHECKS if not refused.intersection(parts) for finding in each(checked)
+    ]
+
+
+def _names(checked: Checked) -> Iterator[Finding]:
+    first: dict[str, int] = {}
+    for index, source in checked.sources():
+        other = first.setdefault(source.name, index)
+        if other != index:
+            message = f"the name `{source.name}` is already that of source {other + 1}"
+            yield Finding(("sources", index, "name"), message, "Give each source a name of its own.")
+
+
+def _same_projects(checked: Checked) -> Iterator[Finding]:
+    seen: list[SourceSpec] = []
+    for index, source in checked.sources():
+        for other in seen:
+            if other.name != source.name and _same_files(source, other) and _overlap(source, other):
+                message = f"the same Projects of the same repository as in source `{other.name}`"
+                hint = "Watch it once, or give both `projects` that have nothing in common."
+                yield Finding(("sources", index, "projects"), message, hint)
+        seen.append(source)
+
+
+def _same_files(one: SourceSpec, other: SourceSpec) -> bool:
+    same = _repository(one.url) == _repository(other.url) and (one.ref or "") == (other.ref or "")
+    return same and _inside(joined("", one.path) or "", joined("", other.path) or "")
+
+
+def _repository(url: str) -> str:
+    return origin_of(url) or url.removesuffix("/").removesuffix(".git")
+
+
+def _inside(one: str, other: str) -> bool:
+    """Whether one folder is the other or within it."""
+    short, long = sorted((one, other), key=len)
+    return short in ("", long) or long.startswith(f"{short}/")
+
+
+def _overlap(one: SourceSpec, other: SourceSpec) -> bool:
+    return any(can_overlap(glob, second) for glob in one.projects for second in other.projects)
+
+
+def _sign_in_at_git(checked: Checked) -> Iterator[Finding]:
+    for index, source in checked.sources():
+        given, location = source.credentials, parse_location(source.url)
+        if given is None or location is None:
+            continue
+        at = ("sources", index, "credentials")
+        ssh = location.scheme == "ssh"
+        if given.token is not None and ssh:
+            yield Finding((*at, "token"), "SSH takes no token", "Name a key as `ssh_key`, or use https.")
+        if given.token is not None and location.scheme == "http" and not is_loopback(location.host):
+            message = f"the token would go to {location.url} without encryption"
+            yield Finding((*at, "token"), message, "Use https.")
+        if given.ssh_key is not None and not ssh:
+            hint = "Name a `token`, or write the address as ssh://git@HOST/PATH.git."
+            yield Finding((*at, "ssh_key"), f"{location.scheme} takes no SSH key", hint)
+        if given.ssh_passphrase is not None and given.ssh_key is None:
+            hint = "Name the key as `ssh_key`."
+            yield Finding((*at, "ssh_passphrase"), "a passphrase without its key", hint)
+        if given.ssh_key is not None:
+            yield from _private_file(checked, given.ssh_key, (*at, "ssh_key"))
+
+
+def _private_file(checked: Checked, name: str, at: tuple[str | int, ...]) -> Iterator[Finding]:
+    path = path_of(name, checked.folder)
+    try:
+        check_private(path)
+        with path.open("rb") as file:
+            if not file.read(1):
+                yield Finding(at, f"{path} is empty", "Name another file, or fill it.")
+    except Unreadable as error:
+        yield Finding(at, str(error), error.hint)
+    except OSError as error:
+        yield Finding(at, f"cannot read {path}: {error.strerror}", "Check its owner and mode.")
+
+
+def _signature_keys(checked: Checked) -> Iterator[Finding]:
+    for index, source in checked.sources():
+        keys = source.signatures
+        for kind, names in (("ssh", keys.ssh), ("gpg", keys.gpg)) if keys else ():
+            for number, name in enumerate(names):
+                if kind == "ssh" and name.startswith(_KEY_TYPES):
+                    continue
+                path = path_of(name, checked.folder)
+                at = ("sources", index, "signatures", kind, number)
+                try:
+                    content = path.read_bytes()
+                except OSError as error:
+                    message = f"cannot read the key {path}: {error.strerror}"
+                    yield Finding(at, message, "Name a file with public keys.")
+                    continue
+                if not content.strip():
+                    yield Finding(at, f"the key {path} is empty", "Put a public key into it.")
+
+
+def _webhooks(checked: Checked) -> Iterator[Finding]:
+    for index, source in checked.sources():
+        hook = source.webhook
+        if hook is None:
+            continue
+        at = ("sources", index, "webhook")
+        if hook.header is not None and hook.provider not in ("azure-devops", "generic"):
+            hint = "Remove `header`; only `azure-devops` and `generic` have a choice."
+            yield Finding((*at, "header"), f"{hook.provider} has a header of its own", hint)
+        secret = checked.secrets.get(hook.secret)
+        problem = _webhook_secret(hook.provider, secret, bool(hook.header)) if secret is not None else None
+        if problem is not None:
+            yield Finding((*at, "secret"), *problem)
+
+
+def _webhook_secret(provider: str, secret: str, has_header: bool) -> tuple[str, str] | None:
+    """What is wrong with the form of a secret, and the remedy; None when nothing is."""
+    if len(secret) < _LEAST_SECRET_CHARS:
+        return (
+            f"the secret has fewer than {_LEAST_SECRET_CHARS} characters",
+            "Make one with `openssl rand -hex 32`, here and at the provider.",
+        )
+    user, colon, password = secret.partition(":")
+    if provider == "azure-devops" and not has_header and colon and not (user and password):
+        return (
+            "the secret is no `user:password`",
+            "Write both, or the password alone; or name the `header` that holds a shared token.",
+        )
+    if provider == "gitlab" and secret.startswith("whsec_"):
+        try:
+            decoded = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+        except (binascii.Error, ValueError):
+            decoded = b""
+        if not decoded:
+            return ("the signing token is cut short", "Copy it whole from GitLab, `whsec_` and all.")
+    return None
+
+
+def _forges(checked: Checked) -> Iterator[Finding]:
+    for index, source in checked.sources():
+        forge, location = source.forge, parse_location(source.url)
+        if forge is None or forge.url is not None or location is None:
+            continue
+        known = _PUBLIC_FORGES[forge.provider]
+        if not any(location.host == host or location.host.endswith(f".{host}") for host in known):
+            message = f"`{location.host or 'this machine'}` is not {known[0]}, and its API is not named"
+            hint = "Add `url`: for example https://HOST/api/v3 (GitHub) or https://HOST/api/v4 (GitLab)."
+            yield Finding(("sources", index, "forge"), message, hint)
+
+
+def _store(checked: Checked) -> Iterator[Finding]:
+    from reconciler.service.store.opening import open_store
+
+    url = checked.spec.store
+    try:
+        has_password = urlsplit(url).password is not None
+    except ValueError:
+        has_password = False
+    if has_password:
+        hint = "Take it out, and set PGPASSWORD, or PGPASSFILE to a file with it, where the service starts."
+        yield Finding(("store",), "the address holds a password", hint)
+        return
+    try:
+        open_store(url)
+    except ReconcilerError as error:
+        yield Finding(("store",), str(error), error.hint)
+
+
+def _exposed(checked: Checked) -> Iterator[Finding]:
+    host, _ = listen_at(checked.spec.listen)
+    if checked.spec.auth is None and not is_loopback(host):
+        message = f"listening at {checked.spec.listen} without sign-in, where everybody would be admin"
+        hint = "Add `auth`, or listen at 127.0.0.1 behind a proxy that signs people in."
+        yield Finding(("listen",), message, hint)
+
+
+def _auth(checked: Checked) -> Iterator[Finding]:
+    auth = checked.spec.auth
+    if auth is None:
+        return
+    if auth.tokens is None and auth.oidc is None:
+        hint = "Name a file of `tokens`, or an `oidc` issuer, or remove `auth`."
+        yield Finding(("auth",), "nobody can sign in", hint)
+    if auth.tokens is not None:
+        yield from _private_file(checked, auth.tokens, ("auth", "tokens"))
+    if auth.oidc is not None:
+        missing = [name for name in ("authlib", "httpx") if find_spec(name) is None]
+        if missing:
+            yield _extra(("auth", "oidc"), "sign-in by OpenID Connect", missing[0], "oidc")
+    key = checked.secrets.get(auth.session_key) if auth.session_key else None
+    if key is not None and len(key) < _LEAST_KEY_CHARS:
+        message = f"the key has fewer than {_LEAST_KEY_CHARS} characters"
+        yield Finding(("auth", "session_key"), message, "Make one with `openssl rand -hex 32`.")
+    yield from _roles(checked)
+
+
+def _roles(checked: Checked) -> Iterator[Finding]:
+    auth = checked.spec.auth
+    assert auth is not None
+    if not auth.roles:
+        hint = "Add `roles: [{role: admin, users: [NAME]}]`."
+        yield Finding(("auth",), "nobody has a role, so nobody could look at anything", hint)
+    for index, role in enumerate(auth.roles):
+        at = ("auth", "roles", index)
+        if not (role.groups or role.users or role.tokens):
+            yield Finding(at, "nobody can have this role", "Name `groups`, `users` or `tokens`.")
+        if role.tokens and auth.tokens is None:
+            yield Finding((*at, "tokens"), "no file of tokens is named", "Set `auth.tokens` to it.")
+        if (role.groups or role.users) and auth.oidc is None:
+            key = "groups" if role.groups else "users"
+            hint = "Add `auth.oidc`, or name `tokens`."
+            yield Finding((*at, key), f"`{key}` come from the sign-in, and none is set", hint)
+
+
+def _notify(checked: Checked) -> Iterator[Finding]:
+    first: dict[str, int] = {}
+    for index, notify in enumerate(checked.spec.notify):
+        other = first.setdefault(notify.name, index)
+        if other != index:
+            message = f"the name `{notify.name}` is already that of notification {other + 1}"
+            yield Finding(("notify", index, "name"), message, "Give each a name of its own.")
+    if checked.spec.notify and find_spec("apprise") is None:
+        yield _extra(("notify",), "notifications", "apprise", "notify")
+        return
+    for index, notify in enumerate(checked.spec.notify):
+        url = checked.secrets.get(notify.url)
+        if url is not None and not _is_address(url):
+            message = "the secret is no address that apprise knows"
+            hint = "Write it as https://appriseit.com/services/ shows, for example `msteams://…`."
+            yield Finding(("notify", index, "url"), message, hint)
+
+
+def _is_address(url: str) -> bool:
+    # Half a second to import; only a configuration that notifies pays for it.
+    from apprise import Apprise
+
+    return Apprise.instantiate(url, suppress_exceptions=True) is not None
+
+
+def _extra(at: tuple[str | int, ...], what: str, module: str, extra: str) -> Finding:
+    hint = f"Run `pip install 'foundry-reconciler[{extra}]'`."
+    return Finding(at, f"{what} needs {module}, which is not installed", hint)
+
+
+def _pauses(checked: Checked) -> Iterator[Finding]:
+    backoff = checked.spec.backoff
+    if seconds(backoff.first) > seconds(backoff.longest):
+        message = f"the first pause is longer than the longest, {backoff.longest}"
+        yield Finding(("backoff", "first"), message, "Lower it, or raise `longest`.")
+
+
+# By the parts of the file that a check is about.
+_CHECKS: Final[tuple[tuple[tuple[str, ...], Check], ...]] = (
+    ((), _names),
+    ((), _same_projects),
+    ((), _sign_in_at_git),
+    ((), _signature_keys),
+    ((), _webhooks),
+    ((), _forges),
+    (("store",), _store),
+    (("listen", "auth"), _exposed),
+    (("auth",), _auth),
+    (("notify",), _notify),
+    (("backoff",), _pauses),
+)

@@ -30,12 +30,19 @@ class StoreDown(ReconcilerError):
 class Store(Protocol):
     """Rows that survive restarts and are shared by replicas. Every call is one transaction.
 
+    Texts that no database takes come back changed: NUL and half characters are written out (`\\x00`).
+    Searches disregard case; filters that are "" do not matter.
+
     Raises (every method):
-        StoreDown: the database does not answer; retryable.
+        StoreDown: the database did not answer within some seconds; retryable.
+        StateError: it answers, and cannot be used: damaged, or newer than this program.
     """
 
     async def open(self) -> None:
-        """Connect, and bring the schema up to date (rule P10: older is migrated, newer is refused)."""
+        """Connect, and bring the schema up to date (rule P10: older is migrated, newer is refused).
+
+        After a failure it may be called again.
+        """
         ...
 
     async def close(self) -> None: ...
@@ -49,7 +56,11 @@ class Store(Protocol):
     async def put_source(self, record: SourceRecord) -> None: ...
     async def source(self, name: str) -> SourceRecord | None: ...
     async def sources(self) -> tuple[SourceRecord, ...]: ...
-    async def put_project(self, record: ProjectRecord) -> None: ...
+    async def put_project(self, record: ProjectRecord) -> None:
+        """Write this row. `wanted` of a row that exists stays: only `want` moves it, since a newer commit
+        may be seen while a run of an older one ends."""
+        ...
+
     async def project(self, name: str) -> ProjectRecord | None: ...
     async def projects(
         self, *, source: str = "", search: str = "", health: str = "", page: Page = FIRST
@@ -58,7 +69,7 @@ class Store(Protocol):
         ...
 
     async def want(self, source: str, projects: Collection[str], commit: str) -> None:
-        """Set `wanted` of these Projects, and nothing else of their rows."""
+        """Set `wanted` of these Projects, and nothing else of their rows; where there is none, make one."""
         ...
 
     # What people said
@@ -88,7 +99,12 @@ class Store(Protocol):
     async def resources(
         self, project: str, *, search: str = "", health: str = "", kind: str = "", page: Page = FIRST
     ) -> tuple[tuple[ResourceRecord, ...], int]:
-        """Resources by name and how many match; `search` is a part of the name or of a label."""
+        """Resources by name and how many match.
+
+        Args:
+            search: a part of the name (`Agent/NAME`) or of a label (`name=value`).
+            kind: the definition's kind, such as `hosted`.
+        """
         ...
 
     async def health_counts(self, project: str) -> dict[str, int]: ...
@@ -99,7 +115,10 @@ class Store(Protocol):
         """Add a run. Any other run of this Project that is still `running` becomes `interrupted`."""
         ...
 
-    async def end_run(self, record: RunRecord) -> None: ...
+    async def end_run(self, record: RunRecord) -> None:
+        """Write the run as it ended, also where it was taken for interrupted or never started here."""
+        ...
+
     async def run(self, id: str) -> RunRecord | None: ...
     async def runs(
         self, *, project: str = "", source: str = "", result: str = "", page: Page = FIRST
@@ -115,10 +134,14 @@ class Store(Protocol):
         resource: str = "",
         type: str = "",
         severity: str = "",
-        after_id: int = 0,
+        after_id: int | None = None,
         page: Page = FIRST,
     ) -> tuple[tuple[EventRecord, ...], int]:
-        """Events, newest first; with `after_id` only those behind it, oldest first."""
+        """Events, newest first; with `after_id` only those behind it, oldest first.
+
+        Ids are above 0 and grow in the order in which events can be seen: who follows them by `after_id`,
+        from 0 on, misses none.
+        """
         ...
 
     async def add_audit(self, record: AuditRecord) -> None: ...
@@ -129,9 +152,10 @@ class Store(Protocol):
     # Small things that replicas must agree on
 
     async def first_time(self, scope: str, key: str, *, now: float, within_s: float) -> bool:
-        """Whether nobody asked for (scope, key) in the last `within_s` seconds; remembers that we did.
+        """Whether nobody heard True for (scope, key) in the last `within_s` seconds.
 
         For webhook deliveries and notifications: of several replicas that ask at once, one hears True.
+        Asking again does not put off the next True.
         """
         ...
 
@@ -139,8 +163,19 @@ class Store(Protocol):
         """How far a reader of events got, 0 at first."""
         ...
 
-    async def move_cursor(self, name: str, to: int) -> None: ...
+    async def move_cursor(self, name: str, to: int) -> None:
+        """Move it forward; it never goes back."""
+        ...
 
     async def forget(self, *, runs: int, older_than: float, audit_older_than: float, now: float) -> int:
-        """Remove history beyond these limits; how many rows went. The newest run of a Project stays."""
+        """Remove history beyond these limits, in small transactions; how many rows went.
+
+        The newest run of a Project and the one that goes on always stay.
+
+        Args:
+            runs: how many of a Project are kept, at least 1.
+            older_than: the moment (Unix seconds) before which runs and events go.
+            audit_older_than: the same for the audit log.
+            now: approvals that have expired by then go too, and what `first_time` need not know any more.
+        """
         ...

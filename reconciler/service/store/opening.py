@@ -1,0 +1,45 @@
+"""From the address in the configuration to a store, and the migration that a deployment runs first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from reconciler.errors import InvalidInput
+from reconciler.service.store import Store
+from reconciler.service.store.schema import MIGRATIONS, PREFIX
+from reconciler.service.store.sql import SqlStore
+from reconciler.service.store.sqlite import SqliteDatabase
+
+_HINT: Final = (
+    "Write `sqlite:///var/store.db` for a file (four slashes where its path begins with one), or"
+    " `postgresql://USER@HOST/DATABASE` for replicas; keep the password in `PGPASSWORD`."
+)
+
+
+def open_store(url: str) -> Store:
+    """The store at an address, still closed: `await store.open()` connects.
+
+    Args:
+        url: `sqlite:///PATH`, where a relative PATH counts from the working directory, or a PostgreSQL
+            address as libpq knows them (`postgresql://USER@HOST:PORT/DATABASE?sslmode=require`).
+
+    Raises:
+        InvalidInput: it is neither; the message never holds the address, which may hold a password.
+        StateError: PostgreSQL's driver is not installed.
+    """
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        raise InvalidInput("`store` is no address", hint=_HINT)
+    if scheme == "sqlite":
+        return SqlStore(SqliteDatabase(_file(rest), MIGRATIONS, prefix=PREFIX))
+    raise InvalidInput(f"`store` is an address of `{scheme[:20]}://`, which keeps no store", hint=_HINT)
+
+
+def _file(rest: str) -> Path:
+    path = rest.removeprefix("/")
+    if not rest.startswith("/") or path in ("", "/") or path.endswith("/"):
+        raise InvalidInput("`store` names no file", hint=_HINT)
+    if path == ":memory:" or "?" in path or "#" in path or "\x00" in path:
+        raise InvalidInput("`store` has a path that is no plain file", hint=_HINT)
+    return Path(path)

@@ -1,0 +1,1 @@
+"""What the service tells others: forges, people, other programs. It reads the store and decides nothing."""

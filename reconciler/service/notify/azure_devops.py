@@ -1,0 +1,150 @@
+"""Statuses and comments at Azure DevOps. Source: learn.microsoft.com/rest/api/azure/devops/git, 7.1."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any, Final
+from urllib.parse import quote
+
+from aiohttp import ClientSession
+
+from reconciler.service.notify.caller import USER_AGENT, Answer, Caller
+from reconciler.service.notify.comments import described, is_ours, marked, same
+from reconciler.service.notify.forges import ForgeError, PullRequest, Status
+
+_VERSION: Final = {"api-version": "7.1"}
+_PAGE: Final = 100
+_MOST_PAGES: Final = 10
+_MOST_DESCRIPTION: Final = 1_000
+_STATES: Final = {"pending": "pending", "success": "succeeded", "failure": "failed", "error": "error"}
+_TOKEN_HINT: Final = "The token is wrong or has expired: renew the secret under `forge.token`."
+_HINTS: Final = {
+    401: _TOKEN_HINT,
+    302: _TOKEN_HINT,
+    403: "Give the token the scopes `Code (status)` and `Code (read & write)`, for comments.",
+    404: "Check `forge.repository` (`project/repository`) and the organisation in `forge.url`.",
+}
+
+
+class AzureDevOps:
+    """One repository of an organisation, or of a collection on a server of one's own."""
+
+    most = 150_000
+
+    def __init__(self, address: str, repository: str, token: str, session: ClientSession) -> None:
+        headers = {
+            "Authorization": _authorization(token),
+            "Accept": "application/json",
+            "User-Agent": USER_AGENT,
+            # Without it a wrong token gets a sign-in page instead of 401.
+            "X-TFS-FedAuthRedirect": "Suppress",
+        }
+        self._caller = Caller("Azure DevOps", address, headers, token, session, _HINTS)
+        project, name = (quote(part, safe="") for part in repository.strip("/").split("/"))
+        self._repo = f"/{project}/_apis/git/repositories/{name}"
+
+    async def set_status(self, commit: str, status: Status) -> None:
+        genre, _, name = status.context.rpartition("/")
+        context = {"name": name, **({"genre": genre} if genre else {})}
+        body: dict[str, Any] = {
+            "state": _STATES[status.state],
+            "description": described(status.description, _MOST_DESCRIPTION),
+            "context": context,
+        }
+        if status.target_url:
+            body["targetUrl"] = status.target_url
+        await self._call("POST", f"{self._repo}/commits/{quote(commit, safe='')}/statuses", body=body)
+
+    async def pull_requests(self, branch: str) -> tuple[PullRequest, ...]:
+        query = {
+            "searchCriteria.status": "active",
+            "searchCriteria.targetRefName": f"refs/heads/{branch}",
+            "$top": str(_PAGE),
+        }
+        found: list[Any] = []
+        for page in range(_MOST_PAGES):
+            asked = {**query, "$skip": str(page * _PAGE)}
+            items = _values(await self._call("GET", f"{self._repo}/pullrequests", query=asked))
+            found += items
+            if len(items) < _PAGE:
+                break
+        return tuple(sorted((_pull(item) for item in found), key=lambda pull: pull.number))
+
+    async def find_comment(self, number: int, marker: str) -> str:
+        found = await self._ours(number, marker)
+        return found[0][1] if found else ""
+
+    async def comment(self, number: int, marker: str, markdown: str) -> bool:
+        text = marked(marker, markdown, self.most)
+        threads = f"{self._repo}/pullRequests/{number}/threads"
+        for path, there in await self._ours(number, marker):
+            if same(there, text):
+                return False
+            try:
+                await self._call("PATCH", f"{threads}/{path}", body={"content": text})
+            except ForgeError as error:
+                # Somebody else wrote our marker, or deleted the comment meanwhile.
+                if error.status not in (403, 404):
+                    raise
+            else:
+                return True
+        comment = {"parentCommentId": 0, "content": text, "commentType": 1}
+        # Closed: an open thread would hold up a merge where all comments must be resolved.
+        body = {"comments": [comment], "status": "closed"}
+        await self._call("POST", threads, body=body, once=True)
+        return True
+
+    async def _ours(self, number: int, marker: str) -> list[tuple[str, str]]:
+        """Path below the threads, and text, of each thread's first comment that starts with the marker."""
+        threads = _values(await self._call("GET", f"{self._repo}/pullRequests/{number}/threads"))
+        found = []
+        try:
+            for thread in threads:
+                first = (thread.get("comments") or [{}])[0]
+                there = is_ours(first.get("content"), marker)
+                if there and not (thread.get("isDeleted") or first.get("isDeleted")):
+                    path = f"{int(thread['id'])}/comments/{int(first['id'])}"
+                    found.append((path, first["content"]))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise _strange() from error
+        return found
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: dict[str, str] | None = None,
+        body: Any = None,
+        once: bool = False,
+    ) -> Answer:
+        asked = {**(query or {}), **_VERSION}
+        return await self._caller.call(method, path, query=asked, body=body, once=once)
+
+
+def _authorization(token: str) -> str:
+    """A token of Entra ID is a JWT and stands alone; a personal access token is a password without a user."""
+    if token.startswith("eyJ") and token.count(".") == 2:
+        return f"Bearer {token}"
+    return "Basic " + base64.b64encode(f":{token}".encode()).decode()
+
+
+def _values(answer: Answer) -> list[Any]:
+    values = answer.body.get("value") if isinstance(answer.body, dict) else None
+    if not isinstance(values, list):
+        raise _strange()
+    return values
+
+
+def _pull(item: Any) -> PullRequest:
+    try:
+        number = int(item["pullRequestId"])
+        head, ref = str(item["lastMergeSourceCommit"]["commitId"]), str(item["sourceRefName"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise _strange() from error
+    # The branch itself: `refs/pull/N/merge` is missing while there are conflicts.
+    return PullRequest(number, head, ref, fork=bool(item.get("forkSource")))
+
+
+def _strange() -> ForgeError:
+    return ForgeError("Azure DevOps answered in a shape that we do not know", hint="Check `forge.url`.")

@@ -1,0 +1,115 @@
+"""Statuses and comments at GitLab. Source: docs.gitlab.com/api: commits, merge requests, notes."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+from urllib.parse import quote
+
+from aiohttp import ClientSession
+
+from reconciler.service.notify.caller import USER_AGENT, Caller
+from reconciler.service.notify.comments import described, is_ours, marked, same
+from reconciler.service.notify.forges import ForgeError, PullRequest, Status
+
+_PAGE: Final = 100
+_MOST_PAGES: Final = 10
+# Columns of 255 characters for name, description and address.
+_MOST_COLUMN: Final = 255
+# A job that goes on is `running`: from `pending` older GitLabs do not let it end.
+_STATES: Final = {"pending": "running", "success": "success", "failure": "failed", "error": "failed"}
+_HINTS: Final = {
+    401: "The token is wrong or has expired: renew the secret under `forge.token`.",
+    403: "Give the token the scope `api` and the role Developer, Maintainer for protected branches.",
+    404: "Check `forge.repository`; a token without access to it gets the same answer.",
+    302: "The project was renamed or moved: correct `forge.repository`.",
+}
+
+
+class GitLab:
+    """One project at gitlab.com or on a server of one's own."""
+
+    most = 1_000_000
+
+    def __init__(self, address: str, repository: str, token: str, session: ClientSession) -> None:
+        headers = {"PRIVATE-TOKEN": token, "Accept": "application/json", "User-Agent": USER_AGENT}
+        self._caller = Caller("GitLab", address, headers, token, session, _HINTS)
+        self._project = f"/projects/{quote(repository.strip('/'), safe='')}"
+
+    async def set_status(self, commit: str, status: Status) -> None:
+        body = {
+            "state": _STATES[status.state],
+            "name": described(status.context, _MOST_COLUMN),
+            "description": described(status.description, _MOST_COLUMN),
+        }
+        if status.target_url and len(status.target_url) <= _MOST_COLUMN:
+            body["target_url"] = status.target_url
+        try:
+            await self._caller.call("POST", f"{self._project}/statuses/{quote(commit, safe='')}", body=body)
+        except ForgeError as error:
+            # GitLab refuses the state that the status has already.
+            if error.status != 400 or "cannot transition status" not in str(error).lower():
+                raise
+
+    async def pull_requests(self, branch: str) -> tuple[PullRequest, ...]:
+        query = {"state": "opened", "target_branch": branch, "order_by": "created_at", "sort": "asc"}
+        found = await self._pages(f"{self._project}/merge_requests", query)
+        return tuple(sorted((_pull(item) for item in found), key=lambda pull: pull.number))
+
+    async def find_comment(self, number: int, marker: str) -> str:
+        found = await self._ours(number, marker)
+        return found[0][1] if found else ""
+
+    async def comment(self, number: int, marker: str, markdown: str) -> bool:
+        text = marked(marker, markdown, self.most)
+        notes = f"{self._project}/merge_requests/{number}/notes"
+        for id, there in await self._ours(number, marker):
+            if same(there, text):
+                return False
+            try:
+                await self._caller.call("PUT", f"{notes}/{id}", body={"body": text})
+            except ForgeError as error:
+                # Somebody else wrote our marker, or deleted the note meanwhile.
+                if error.status not in (403, 404):
+                    raise
+            else:
+                return True
+        await self._caller.call("POST", notes, body={"body": text}, once=True)
+        return True
+
+    async def _ours(self, number: int, marker: str) -> list[tuple[int, str]]:
+        """Id and text of each note that starts with the marker, oldest first."""
+        query = {"order_by": "created_at", "sort": "asc"}
+        found = await self._pages(f"{self._project}/merge_requests/{number}/notes", query)
+        try:
+            return [
+                (int(item["id"]), item["body"])
+                for item in found
+                if is_ours(item.get("body"), marker) and not item.get("system")
+            ]
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise _strange() from error
+
+    async def _pages(self, path: str, query: dict[str, str]) -> list[Any]:
+        found: list[Any] = []
+        for page in range(1, _MOST_PAGES + 1):
+            asked = {**query, "per_page": str(_PAGE), "page": str(page)}
+            answer = await self._caller.call("GET", path, query=asked)
+            if not isinstance(answer.body, list):
+                raise _strange()
+            found += answer.body
+            if len(answer.body) < _PAGE:
+                break
+        return found
+
+
+def _pull(item: Any) -> PullRequest:
+    try:
+        number, head = int(item["iid"]), str(item["sha"])
+        fork = item["source_project_id"] != item["target_project_id"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise _strange() from error
+    return PullRequest(number, head, f"refs/merge-requests/{number}/head", fork=fork)
+
+
+def _strange() -> ForgeError:
+    return ForgeError("GitLab answered in a shape that we do not know", hint="Check `forge.url`.")

@@ -42,3 +42,9 @@ class Metrics:
             ["project"],
             registry=self.registry,
         )
+        self.reports = Counter(
+            "reconciler_reports",
+            "Messages to forges, people and other programs.",
+            ["channel", "result"],
+            registry=self.registry,
+        )

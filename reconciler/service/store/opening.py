@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from reconciler.errors import InvalidInput
+from reconciler.errors import InvalidInput, StateError
 from reconciler.service.store import Store
+from reconciler.service.store.database import Database
 from reconciler.service.store.schema import MIGRATIONS, PREFIX
 from reconciler.service.store.sql import SqlStore
 from reconciler.service.store.sqlite import SqliteDatabase
@@ -33,7 +34,36 @@ def open_store(url: str) -> Store:
         raise InvalidInput("`store` is no address", hint=_HINT)
     if scheme == "sqlite":
         return SqlStore(SqliteDatabase(_file(rest), MIGRATIONS, prefix=PREFIX))
+    if scheme in ("postgresql", "postgres"):
+        return SqlStore(_postgres(url))
     raise InvalidInput(f"`store` is an address of `{scheme[:20]}://`, which keeps no store", hint=_HINT)
+
+
+async def migrate(url: str) -> None:
+    """Bring the schema of a store up to date, and on PostgreSQL that of the replicas' queue.
+
+    Every start does the first by itself; this is for who may alter tables where the service may not.
+
+    Raises:
+        InvalidInput, StateError: as `open_store`.
+        StoreDown: the database does not answer.
+    """
+    store = open_store(url)
+    try:
+        await store.open()
+    finally:
+        await store.close()
+
+
+def _postgres(url: str) -> Database:
+    try:
+        from reconciler.service.store.postgres import PostgresDatabase
+    except ImportError as e:
+        raise StateError(
+            "cannot use PostgreSQL: its driver is not installed",
+            hint="Install it: pip install 'foundry-reconciler[replicas]'",
+        ) from e
+    return PostgresDatabase(url, MIGRATIONS, prefix=PREFIX)
 
 
 def _file(rest: str) -> Path:

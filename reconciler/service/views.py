@@ -1,0 +1,388 @@
+"""What people may see of the service, read from the store alone; pages and API show the same values."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from reconciler import __version__
+from reconciler.service.auth.identity import EVERYTHING, Scope
+from reconciler.service.deps import Deps
+from reconciler.service.records import FIRST, Page, ProjectRecord, ResourceRecord
+from reconciler.service.refusals import NotFound
+from reconciler.service.views_graph import graph
+from reconciler.service.views_making import (
+    Said,
+    audit_view,
+    change_view,
+    condition_views,
+    event_view,
+    moment,
+    outcome_views,
+    pin_view,
+    project_fields,
+    project_view,
+    resource_fields,
+    resource_view,
+    run_fields,
+    run_view,
+    source_view,
+    summary_of,
+    verdict_views,
+)
+from reconciler.service.views_models import (
+    GraphView,
+    ProjectDetail,
+    ProjectView,
+    ResourceDetail,
+    ResourceView,
+    Timeline,
+)
+from reconciler.service.views_service import (
+    AuditView,
+    ConfigView,
+    EventView,
+    Listing,
+    QueueView,
+    RunDetail,
+    RunView,
+    ServiceView,
+)
+from reconciler.service.views_versions import Look, Looks, remembered, timeline
+from reconciler.suggest import did_you_mean
+
+R = TypeVar("R")
+V = TypeVar("V")
+
+_ROWS: Final = 1000
+# Rows that a graph is made of; a page that draws more is not read by anybody.
+_MOST_GRAPHED: Final = 3000
+
+
+@dataclass(frozen=True)
+class ProjectFilter:
+    """Which Projects: `search` is a part of the name."""
+
+    source: str = ""
+    search: str = ""
+    health: str = ""
+
+
+@dataclass(frozen=True)
+class ResourceFilter:
+    """Which resources: `search` is a part of the name or of a label, `kind` that of the definition."""
+
+    search: str = ""
+    health: str = ""
+    kind: str = ""
+
+
+@dataclass(frozen=True)
+class RunFilter:
+    """Which runs."""
+
+    project: str = ""
+    source: str = ""
+    result: str = ""
+
+
+@dataclass(frozen=True)
+class EventFilter:
+    """Which events; with `after_id` those behind it, oldest first."""
+
+    project: str = ""
+    resource: str = ""
+    type: str = ""
+    severity: str = ""
+    after_id: int = 0
+
+
+@dataclass(frozen=True)
+class AuditFilter:
+    """Which lines of the audit log."""
+
+    project: str = ""
+    actor: str = ""
+
+
+class Views:
+    """The service as whoever asks may see it: `scope` says which Projects those are.
+
+    Raises (every method):
+        StoreDown: the store does not answer.
+    """
+
+    def __init__(self, deps: Deps, look: Look | None = None) -> None:
+        self._deps = deps
+        self._looks = Looks(look)
+
+    # Projects
+
+    async def projects(
+        self, scope: Scope = EVERYTHING, wanted: ProjectFilter | None = None, page: Page = FIRST
+    ) -> Listing[ProjectView]:
+        """Projects by name."""
+        asked = vars(wanted or ProjectFilter())
+        if scope.whole:
+            records, total = await self._deps.store.projects(**asked, page=page)
+        else:
+            every = [record for record in await self._every_project(asked) if record.name in scope]
+            records, total = tuple(every[page.offset : page.offset + page.limit]), len(every)
+        said = await self._said()
+        return Listing(tuple(project_view(row, said) for row in records), total, page.limit, page.offset)
+
+    async def project(self, name: str, scope: Scope = EVERYTHING) -> ProjectDetail:
+        """One Project.
+
+        Raises:
+            NotFound: there is none of that name, or it is not in the scope.
+        """
+        record = await self._record(name, scope)
+        said = await self._said(approved_of=name)
+        counts = await self._deps.store.health_counts(name)
+        runs, _ = await self._deps.store.runs(project=name, page=Page(1))
+        source = said.sources.get(record.source)
+        return ProjectDetail(
+            **project_fields(record, said, counts),
+            owner=record.owner,
+            interval_s=record.interval_s,
+            summary=summary_of(record),
+            conditions=condition_views(record.conditions),
+            pinned=tuple(pin_view(pin, said.now) for pin in said.pins_of(name)),
+            from_source=source_view(source, said.now) if source else None,
+            run=run_view(runs[0]) if runs else None,
+        )
+
+    async def _record(self, name: str, scope: Scope) -> ProjectRecord:
+        record = await self._deps.store.project(name) if name in scope else None
+        if record is None:
+            known = [row.name for row in await self._every_project({}) if row.name in scope]
+            raise NotFound(
+                f"there is no Project {name[:100]!r}",
+                hint=did_you_mean(name[:100], known, "`GET /api/v1/projects` lists those that you may see."),
+            )
+        return record
+
+    async def _every_project(self, asked: dict[str, str]) -> list[ProjectRecord]:
+        async def some(page: Page) -> tuple[tuple[ProjectRecord, ...], int]:
+            return await self._deps.store.projects(**asked, page=page)
+
+        return await _all_of(some)
+
+    async def _said(self, approved_of: str = "") -> Said:
+        store = self._deps.store
+        return Said(
+            sources={source.name: source for source in await store.sources()},
+            suspensions={row.project: row for row in await store.suspensions()},
+            pins=await store.pins(),
+            approved=await store.approved(approved_of) if approved_of else None,
+            now=self._deps.now(),
+        )
+
+    # Resources
+
+    async def resources(
+        self,
+        project: str,
+        scope: Scope = EVERYTHING,
+        wanted: ResourceFilter | None = None,
+        page: Page = FIRST,
+    ) -> Listing[ResourceView]:
+        """Resources of a Project by name.
+
+        Raises:
+            NotFound: there is no such Project in the scope.
+        """
+        await self._record(project, scope)
+        asked = vars(wanted or ResourceFilter())
+        records, total = await self._deps.store.resources(project, **asked, page=page)
+        now = self._deps.now()
+        pins = {pin.resource: pin_view(pin, now) for pin in await self._deps.store.pins(project)}
+        items = tuple(resource_view(row, pins.get(row.resource)) for row in records)
+        return Listing(items, total, page.limit, page.offset)
+
+    async def resource(self, project: str, resource: str, scope: Scope = EVERYTHING) -> ResourceDetail:
+        """One resource (`Agent/NAME`) with its versions.
+
+        Raises:
+            NotFound: there is no such Project or resource in the scope.
+        """
+        record = await self.resource_record(project, resource, scope)
+        pins = [pin for pin in await self._deps.store.pins(project) if pin.resource == resource]
+        pin = pin_view(pins[0], self._deps.now()) if pins else None
+        detail = record.detail
+        return ResourceDetail(
+            **resource_fields(record, pin),
+            conditions=condition_views(detail.get("conditions")),
+            change=change_view(detail.get("change")),
+            outcomes=outcome_views(detail.get("outcomes")),
+            verdicts=verdict_views(detail.get("verdicts")),
+            timeline=await self._timeline(record, pin.version if pin and not pin.over else ""),
+        )
+
+    async def resource_record(self, project: str, resource: str, scope: Scope = EVERYTHING) -> ResourceRecord:
+        """The row of a resource.
+
+        Raises:
+            NotFound: there is no such Project or resource in the scope.
+        """
+        await self._record(project, scope)
+        record = await self._deps.store.resource(project, resource)
+        if record is None:
+            near, _ = await self._deps.store.resources(project, page=Page(_ROWS))
+            known = (row.resource for row in near)
+            raise NotFound(
+                f"Project {project} has no resource {resource[:150]!r}",
+                hint=did_you_mean(
+                    resource[:150], known, f"`GET /api/v1/projects/{project}/resources` lists them."
+                ),
+            )
+        return record
+
+    async def _timeline(self, record: ResourceRecord, pinned: str) -> Timeline:
+        live, why = await self._looks.live(record.project, record.resource)
+        if live is None:
+            return remembered(record, pinned, why or "the service has no such agent now")
+        row = await self._deps.store.project(record.project)
+        return timeline(live, {row.owner} if row else (), pinned, self._deps.now())
+
+    async def versions(self, project: str, resource: str) -> tuple[str, ...] | None:
+        """Numbers of every version of an agent, asked now; None when they cannot all be known."""
+        self._looks.forget(project, resource)
+        live, _ = await self._looks.live(project, resource)
+        if live is None or not live.all_versions:
+            return None
+        return tuple(version.number for version in live.known)
+
+    async def graph(self, project: str, scope: Scope = EVERYTHING, focus: str = "") -> GraphView:
+        """A Project's resources by reference, or only those around one (`focus`, `Agent/NAME`).
+
+        Raises:
+            NotFound: there is no such Project in the scope.
+        """
+        await self._record(project, scope)
+
+        async def some(page: Page) -> tuple[tuple[ResourceRecord, ...], int]:
+            return await self._deps.store.resources(project, page=page)
+
+        records = await _all_of(some, most=_MOST_GRAPHED)
+        _, total = await self._deps.store.resources(project, page=Page(1))
+        return graph(records, focus=focus, unread=max(0, total - len(records)))
+
+    # History
+
+    async def runs(
+        self, scope: Scope = EVERYTHING, wanted: RunFilter | None = None, page: Page = FIRST
+    ) -> Listing[RunView]:
+        """Runs, newest first."""
+        asked = vars(wanted or RunFilter())
+        records, total = await self._history(self._deps.store.runs, scope, asked, page, _started)
+        return Listing(tuple(map(run_view, records)), total, page.limit, page.offset)
+
+    async def run(self, id: str, scope: Scope = EVERYTHING) -> RunDetail:
+        """One run with its report.
+
+        Raises:
+            NotFound: there is none, or of a Project that is not in the scope.
+        """
+        record = await self._deps.store.run(id)
+        if record is None or record.project not in scope:
+            raise NotFound(
+                f"there is no run {id[:60]!r}",
+                hint="Old runs are removed; see `retention` in the configuration.",
+            )
+        return RunDetail(**run_fields(record), report=dict(record.report))
+
+    async def events(
+        self, scope: Scope = EVERYTHING, wanted: EventFilter | None = None, page: Page = FIRST
+    ) -> Listing[EventView]:
+        """Events, newest first."""
+        asked = vars(wanted or EventFilter())
+        records, total = await self._history(self._deps.store.events, scope, asked, page, _numbered)
+        return Listing(tuple(map(event_view, records)), total, page.limit, page.offset)
+
+    async def audit(
+        self, scope: Scope = EVERYTHING, wanted: AuditFilter | None = None, page: Page = FIRST
+    ) -> Listing[AuditView]:
+        """Who did what, newest first."""
+        asked = vars(wanted or AuditFilter())
+        records, total = await self._history(self._deps.store.audits, scope, asked, page, _numbered)
+        return Listing(tuple(map(audit_view, records)), total, page.limit, page.offset)
+
+    async def _history(
+        self,
+        read: Callable[..., Awaitable[tuple[tuple[R, ...], int]]],
+        scope: Scope,
+        asked: dict[str, Any],
+        page: Page,
+        order: Callable[[R], Any],
+    ) -> tuple[tuple[R, ...], int]:
+        """Rows of what grows: of one Project, of all of them, or of those in the scope put together."""
+        if scope.whole:
+            return await read(**asked, page=page)
+        names = (
+            [asked["project"]] if asked["project"] else [row.name for row in await self._every_project({})]
+        )
+        found: list[R] = []
+        total, needed = 0, page.offset + page.limit
+        for name in names:
+            if name not in scope:
+                continue
+
+            async def some(part: Page, name: str = name) -> tuple[tuple[R, ...], int]:
+                return await read(**(asked | {"project": name}), page=part)
+
+            found += await _all_of(some, most=needed)
+            total += (await some(Page(1)))[1]
+        found.sort(key=order, reverse=not asked.get("after_id"))
+        return tuple(found[page.offset : needed]), total
+
+    # The service itself
+
+    async def service(self, scope: Scope = EVERYTHING) -> ServiceView:
+        """The service: its sources, its configuration, its queue."""
+        configured, now = self._deps.configured, self._deps.now()
+        projects = [row for row in await self._every_project({}) if row.name in scope]
+        counts: dict[str, int] = {}
+        for row in projects:
+            counts[str(row.health)] = counts.get(str(row.health), 0) + 1
+        shown = {row.source for row in projects}
+        queue = await self._deps.engine.queue()
+        return ServiceView(
+            version=__version__,
+            replica=self._deps.replica,
+            ready=self._deps.engine.ready,
+            queue=QueueView(due=queue.due, later=queue.later, running=queue.running),
+            config=ConfigView(
+                loaded_at=moment(configured.loaded_at),
+                rejected_at=moment(configured.rejected_at),
+                # The problems of the file may name what is outside of the scope.
+                rejected=configured.rejected if scope.whole else (),
+            ),
+            sources=tuple(
+                source_view(source, now)
+                for source in await self._deps.store.sources()
+                if scope.whole or source.name in shown
+            ),
+            projects=dict(sorted(counts.items())),
+        )
+
+
+def _started(record: Any) -> Any:
+    return record.started_at, record.id
+
+
+def _numbered(record: Any) -> Any:
+    return record.id
+
+
+async def _all_of(some: Callable[[Page], Awaitable[tuple[tuple[R, ...], int]]], most: int = 10**9) -> list[R]:
+    """Rows of a list from its beginning, page by page, at most so many."""
+    found: list[R] = []
+    while len(found) < most:
+        rows, total = await some(Page(min(_ROWS, most - len(found)), len(found)))
+        found += rows
+        if not rows or len(found) >= total:
+            break
+    return found

@@ -13,7 +13,7 @@ from reconciler.service.engine import Engine
 T = TypeVar("T")
 
 # A caller waits this long; with what the store may take it stays under the second that providers get.
-PATIENCE_S: Final = 0.5
+PATIENCE_S: Final = 0.4
 # A trigger is one small write. One that takes longer has lost its connection.
 _LONGEST_S: Final = 30.0
 _FIRST_PAUSE_S: Final = 1.0

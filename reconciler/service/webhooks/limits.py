@@ -27,7 +27,7 @@ class Buckets:
     def wait_s(self, key: str, per_minute: int, now: float) -> int:
         """Whole seconds until there is a call left, 0 where there is one."""
         left = self._now_left(key, per_minute, now)
-        return 0 if left >= 1 else math.ceil((1 - left) * 60 / per_minute)
+        return 0 if left >= 1 else math.ceil(round((1 - left) * 60 / per_minute, 3))
 
     def give_back(self, key: str, per_minute: int, now: float) -> None:
         """Undo one `take`."""
@@ -35,8 +35,11 @@ class Buckets:
 
     def _now_left(self, key: str, per_minute: int, now: float) -> float:
         left, at = self._left.get(key, (float(per_minute), now))
-        # A clock that was set back gives nothing and takes nothing.
-        return min(float(per_minute), left + max(0.0, now - at) * per_minute / 60)
+        if now < at:
+            # The clock was set back: what is left stays, and fills up from here.
+            self._put(key, left, now)
+            return min(float(per_minute), left)
+        return min(float(per_minute), left + (now - at) * per_minute / 60)
 
     def _put(self, key: str, left: float, now: float) -> None:
         self._left[key] = (left, now)

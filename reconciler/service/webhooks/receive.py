@@ -36,8 +36,8 @@ from reconciler.service.webhooks.signatures import Signed
 # Bodies of all requests together, before anybody knows whether they are signed. One peer gets through the
 # default limit of calls with 30 MiB in the time that a body may take.
 _MAX_HELD_BYTES: Final = 16 * MAX_BYTES
-# With what the engine may take this leaves a fifth of a second for everything else.
-STORE_TIMEOUT_S: Final = 0.3
+# With what the engine may take this leaves almost half a second for everything else.
+STORE_TIMEOUT_S: Final = 0.2
 # Questions to a stuck store that are under way at once; beyond them every delivery counts as new.
 _MOST_QUESTIONS: Final = 32
 # Who delivers again by hand does so within a day.

@@ -157,7 +157,7 @@ def pause_asked_for(answer: Answer, now: float) -> float | None:
     429 or 503 with `Retry-After`.
     """
     headers = answer.headers
-    given = _retry_after(headers.get("Retry-After", ""), now)
+    given = retry_after(headers.get("Retry-After", ""), now)
     used_up = headers.get("X-RateLimit-Remaining", headers.get("RateLimit-Remaining", "")) == "0"
     if answer.status == 503 and given is not None:
         return given
@@ -171,7 +171,7 @@ def pause_asked_for(answer: Answer, now: float) -> float | None:
     return 60.0
 
 
-def _retry_after(text: str, now: float) -> float | None:
+def retry_after(text: str, now: float) -> float | None:
     """Seconds, from a number or a date; None where the header says nothing."""
     text = text.strip()
     if text.isdecimal() and len(text) < 9:

@@ -2,9 +2,3 @@
 
 A webhook is a hint that makes us fetch. What it says decides yes or no and is used for nothing else.
 """
-
-from __future__ import annotations
-
-from reconciler.service.webhooks.receive import routes
-
-__all__ = ["routes"]

@@ -1,4 +1,4 @@
-"""`POST /hooks/{source}`: believe nothing, answer within a second, and give the engine a hint."""
+"""Take a delivery: believe nothing, answer within a second, and give the engine a hint."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import Final
 import structlog
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
 from reconciler.service.config_spec import SourceSpec
 from reconciler.service.deps import Deps
@@ -50,16 +49,6 @@ _REFUSALS_PER_MINUTE: Final = 10
 _FORM: Final = "application/x-www-form-urlencoded"
 
 log = structlog.get_logger()
-
-
-def routes(deps: Deps, sources: Callable[[], Mapping[str, SourceSpec]]) -> list[Route]:
-    """The route that webhooks are sent to.
-
-    Args:
-        sources: those in force by name, asked anew for each delivery.
-    """
-    receiver = Receiver(deps, sources)
-    return [Route("/hooks/{source}", receiver.receive, methods=["POST"])]
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,7 @@ def gitlab(signed: Signed) -> Refusal | None:
 def _standard(signed: Signed) -> Refusal | None:
     """HMAC-SHA256 of `id.timestamp.body`, in base64 behind `v1,`; one of several has to be right.
 
-    Source: Standard Webhooks 1.0; GitLab 19, merge requests 230944 and 231325.
+    Source: Standard Webhooks; GitLab, merge requests 230944 and 231325.
     """
     key = _decoded(signed.secret.removeprefix(SIGNING_TOKEN))
     if not key:

@@ -39,7 +39,13 @@ names = st.one_of(st.sampled_from([name.encode() for name in OWN]), st.binary(mi
 headers = st.lists(st.tuples(names, values), max_size=8)
 
 json_values = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(max_size=12)),
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(),
+        st.floats(allow_nan=False, allow_infinity=False),
+        st.text(max_size=12),
+    ),
     lambda inner: st.one_of(
         st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=8), inner, max_size=3)
     ),
@@ -101,7 +107,8 @@ def bent(draw: st.DrawFn) -> tuple[str, Any]:
     source = draw(st.sampled_from(list(PAYLOADS)))
     body = json.loads(json.dumps(PAYLOADS[source][2]))
     for _ in range(draw(st.integers(1, 3))):
-        node, parents = body, []
+        node: Any = body
+        parents: list[tuple[Any, Any]] = []
         while isinstance(node, dict | list) and node and (not parents or draw(st.integers(0, 3))):
             key = draw(st.sampled_from(sorted(node) if isinstance(node, dict) else range(len(node))))
             parents.append((node, key))

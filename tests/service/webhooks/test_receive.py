@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -13,6 +14,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from reconciler.service.config_spec import Secret, WebhookSpec
+from reconciler.service.store.opening import open_store
 from reconciler.service.webhooks.answers import MAX_BYTES, Result
 
 from . import deliveries
@@ -271,6 +273,19 @@ async def test_sources_know_nothing_of_each_others_deliveries() -> None:
     assert secrets["gitea"] != secrets["gogs"]
 
     assert [(await push(hooks, name, X_Gogs_Delivery="same")).result for name in secrets] == ["accepted"] * 2
+
+
+async def test_replicas_take_a_delivery_once(tmp_path: Path) -> None:
+    store = open_store(f"sqlite:///{tmp_path}/store.db")
+    await store.open()
+    replicas = [Hooks(shared=store), Hooks(shared=store)]
+
+    answers = await asyncio.gather(*(push(hooks, name) for hooks in replicas for name in SECRETS))
+
+    results = [answer.result for answer in answers]
+    assert results.count("accepted") == results.count("replayed") == len(SECRETS)
+    await store.close()
+    assert (await push(replicas[0], X_GitHub_Delivery="after")).result == "accepted"
 
 
 # Limits

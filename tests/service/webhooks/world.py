@@ -19,7 +19,7 @@ from reconciler.service.deps import Deps
 from reconciler.service.engine import Engine
 from reconciler.service.metrics import Metrics
 from reconciler.service.store import Store, StoreDown
-from reconciler.service.webhooks import routes
+from reconciler.service.webhooks.routes import routes
 
 NOW: Final = 1_700_000_000.0
 SIGNING_KEY: Final = b"a key of thirty-two bytes, right"
@@ -110,11 +110,12 @@ class Answer:
 
 @dataclass
 class Hooks:
-    """The service, with a clock that tests move."""
+    """The service, with a clock that tests move; `shared` is the store of several."""
 
     per_minute: int = 1_000
     sources: dict[str, SourceSpec] = field(default_factory=dict)
     now: float = NOW
+    shared: Store | None = None
 
     def __post_init__(self) -> None:
         secrets: dict[Secret, str] = {}
@@ -132,7 +133,7 @@ class Hooks:
         self.store, self.engine, self.metrics = Seen(), Asked(), Metrics()
         self.deps = Deps(
             Configured(Config(Path("service.yaml"), spec, secrets)),
-            cast(Store, self.store),
+            self.shared or cast(Store, self.store),
             cast(Engine, self.engine),
             self.metrics,
             lambda: self.now,
@@ -188,7 +189,7 @@ class Hooks:
             "client": (peer, 1234) if peer else None,
             "headers": headers,
         }
-        await self.app(scope, receive, send)  # type: ignore[arg-type]
+        await self.app(scope, receive, send)
         answer = {key.decode(): value.decode() for key, value in sent[0]["headers"]}
         return Answer(sent[0]["status"], answer, b"".join(part.get("body", b"") for part in sent[1:]))
 

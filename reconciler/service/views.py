@@ -247,13 +247,13 @@ class Views:
         row = await self._deps.store.project(record.project)
         return timeline(live, {row.owner} if row else (), pinned, self._deps.now())
 
-    async def versions(self, project: str, resource: str) -> tuple[str, ...] | None:
-        """Numbers of every version of an agent, asked now; None when they cannot all be known."""
-        self._looks.forget(project, resource)
-        live, _ = await self._looks.live(project, resource)
-        if live is None or not live.all_versions:
+    async def timeline_now(self, project: str, resource: str) -> Timeline | None:
+        """The versions of a resource, asked anew; `old` where that failed, None without such a row."""
+        record = await self._deps.store.resource(project, resource)
+        if record is None:
             return None
-        return tuple(version.number for version in live.known)
+        self._looks.forget(project, resource)
+        return await self._timeline(record, "")
 
     async def graph(self, project: str, scope: Scope = EVERYTHING, focus: str = "") -> GraphView:
         """A Project's resources by reference, or only those around one (`focus`, `Agent/NAME`).

@@ -40,7 +40,7 @@ class AzureDevOps:
             "X-TFS-FedAuthRedirect": "Suppress",
         }
         self._caller = Caller("Azure DevOps", address, headers, token, session, _HINTS)
-        project, name = (quote(part, safe="") for part in repository.strip("/").split("/"))
+        project, name = (quote(part, safe="") for part in repository.split("/"))
         self._repo = f"/{project}/_apis/git/repositories/{name}"
 
     async def set_status(self, commit: str, status: Status) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from reconciler.errors import InvalidInput, ReconcilerError
 from reconciler.location import origin_of
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 State = Literal["pending", "success", "failure", "error"]
 
+NAMES: Final = {"github": "GitHub", "gitlab": "GitLab", "azure-devops": "Azure DevOps"}
 _AZURE_HINT: Final = "Write `url: https://dev.azure.com/ORGANISATION` under `forge`."
 
 
@@ -101,24 +102,29 @@ def open_forge(spec: ForgeSpec, token: str, source_url: str, session: ClientSess
         source_url: where the repository is fetched from; on Azure DevOps it names the organisation.
 
     Raises:
-        InvalidInput: the address cannot be used, or the repository's name has the wrong shape.
+        InvalidInput: the repository's name has the wrong shape, or the organisation is not known.
     """
     problem = forge_problem(spec, source_url)
     if problem is not None:
         raise problem
-    address = api_address(spec, source_url)
+    address, repository = api_address(spec, source_url), _repository(spec)
     match spec.provider:
         case "github":
             from reconciler.service.notify.github import GitHub
 
-            return GitHub(address, spec.repository, token, session)
+            return GitHub(address, repository, token, session)
         case "gitlab":
             from reconciler.service.notify.gitlab import GitLab
 
-            return GitLab(address, spec.repository, token, session)
+            return GitLab(address, repository, token, session)
     from reconciler.service.notify.azure_devops import AzureDevOps
 
-    return AzureDevOps(address, spec.repository, token, session)
+    return AzureDevOps(address, repository, token, session)
+
+
+def _repository(spec: ForgeSpec) -> str:
+    """The repository's name; a space, which projects of Azure DevOps may have, is written as `%20`."""
+    return unquote(spec.repository).strip("/")
 
 
 def api_address(spec: ForgeSpec, source_url: str) -> str:
@@ -148,32 +154,12 @@ def _azure_organisation(source_url: str) -> str:
 
 def forge_problem(spec: ForgeSpec, source_url: str) -> InvalidInput | None:
     """What is wrong with the settings of a forge, found without asking it; None when nothing is."""
-    parts = spec.repository.strip("/").split("/")
+    parts = _repository(spec).split("/")
     if "" in parts or ".." in parts or len(parts) < 2 or (spec.provider != "gitlab" and len(parts) != 2):
         shape = "project/repository" if spec.provider == "azure-devops" else "owner/name"
         return InvalidInput(
             f"`{spec.repository}` is no repository of {NAMES[spec.provider]}", hint=f"Write `{shape}`."
         )
-    address = api_address(spec, source_url)
-    if not address:
+    if not api_address(spec, source_url):
         return InvalidInput("which organisation of Azure DevOps is not known", hint=_AZURE_HINT)
-    return address_problem(address)
-
-
-def address_problem(address: str) -> InvalidInput | None:
-    """Why secrets are not sent to this address, None when they may be: https, or this machine."""
-    try:
-        parts = urlsplit(address)
-        host = parts.hostname or ""
-    except ValueError:
-        return InvalidInput("the address is no URL", hint="Write `https://HOST/…`.")
-    if not host or parts.scheme not in ("https", "http"):
-        return InvalidInput("the address is no URL", hint="Write `https://HOST/…`.")
-    if parts.scheme == "http" and host not in ("localhost", "127.0.0.1", "::1"):
-        return InvalidInput(
-            f"plain http to {host} would show the secret to everybody on the way", hint="Write `https://…`."
-        )
     return None
-
-
-NAMES: Final = {"github": "GitHub", "gitlab": "GitLab", "azure-devops": "Azure DevOps"}

@@ -37,8 +37,8 @@ class GitHub:
             "User-Agent": USER_AGENT,
         }
         self._caller = Caller("GitHub", address, headers, token, session, _HINTS)
-        self._repo = "/repos/" + "/".join(quote(part, safe="") for part in repository.strip("/").split("/"))
-        self._name = repository.strip("/").lower()
+        self._repo = "/repos/" + "/".join(quote(part, safe="") for part in repository.split("/"))
+        self._name = repository.lower()
 
     async def set_status(self, commit: str, status: Status) -> None:
         body = {

@@ -33,7 +33,7 @@ class GitLab:
     def __init__(self, address: str, repository: str, token: str, session: ClientSession) -> None:
         headers = {"PRIVATE-TOKEN": token, "Accept": "application/json", "User-Agent": USER_AGENT}
         self._caller = Caller("GitLab", address, headers, token, session, _HINTS)
-        self._project = f"/projects/{quote(repository.strip('/'), safe='')}"
+        self._project = f"/projects/{quote(repository, safe='')}"
 
     async def set_status(self, commit: str, status: Status) -> None:
         body = {

@@ -1,0 +1,28 @@
+"""A store on a file, sessions, and forges that run."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from aiohttp import ClientSession
+
+from reconciler.service.store import Store
+from reconciler.service.store.opening import open_store
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    """An open store with nothing in it."""
+    opened = open_store(f"sqlite:///{tmp_path / 'store.db'}")
+    await opened.open()
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[ClientSession]:
+    """A session that ends with the test."""
+    async with ClientSession() as opened:
+        yield opened

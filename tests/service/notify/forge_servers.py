@@ -1,0 +1,272 @@
+"""Forges on 127.0.0.1, written from their public documentation: paths, headers, paging, limits, refusals.
+
+They share no code with the clients that they test. Each keeps what it was asked and holds the forge's own
+rules: a wrong token, a text that is too long or a missing header is answered as the forge would.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+
+TOKEN = "forge-token-4f9c2b71e0"
+COMMIT = "1f7ec5eb2c4a4b0e9d2d3c4b5a69788796a5b4c3"
+
+
+@dataclass
+class Asked:
+    """One request as it arrived; `path` is raw, with its query."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: Any
+
+
+Reply = web.Response | None
+
+
+@dataclass
+class ForgeServer:
+    """What every forge has: requests so far, answers prepared for the next ones, and its state."""
+
+    asked: list[Asked] = field(default_factory=list)
+    next: list[web.Response] = field(default_factory=list)
+    pulls: list[dict[str, Any]] = field(default_factory=list)
+    comments: dict[int, dict[str, Any]] = field(default_factory=dict)
+    statuses: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    locked: set[int] = field(default_factory=set)
+    address: str = ""
+    page: int = 100
+
+    def paths(self, method: str) -> list[str]:
+        """The paths asked with this method, without their queries."""
+        return [asked.path.partition("?")[0] for asked in self.asked if asked.method == method]
+
+    async def handle(self, request: web.Request) -> web.Response:
+        raw = await request.read()
+        path = request.raw_path
+        body = json.loads(raw) if raw else None
+        self.asked.append(Asked(request.method, path, dict(request.headers), body))
+        if self.next:
+            return self.next.pop(0)
+        refused = self.refusal(request)
+        if refused is not None:
+            return refused
+        return self.answer(request.method, path.partition("?")[0], dict(request.query), body)
+
+    def refusal(self, request: web.Request) -> Reply:
+        raise NotImplementedError
+
+    def answer(self, method: str, path: str, query: dict[str, str], body: Any) -> web.Response:
+        raise NotImplementedError
+
+    def paged(self, items: list[Any], query: dict[str, str]) -> list[Any]:
+        size, page = int(query.get("per_page", "30")), int(query.get("page", "1"))
+        assert size <= 100
+        return items[(page - 1) * size : page * size]
+
+    def new_comment(self, text: str, **more: Any) -> dict[str, Any]:
+        comment = {"id": len(self.comments) + 1, **more, "body": text}
+        self.comments[comment["id"]] = comment
+        return comment
+
+
+class GitHubServer(ForgeServer):
+    """A GitHub Enterprise Server for the repository `acme/agents`."""
+
+    def refusal(self, request: web.Request) -> Reply:
+        headers = request.headers
+        if headers.get("Authorization") != f"Bearer {TOKEN}":
+            return web.json_response({"message": "Bad credentials"}, status=401)
+        if "User-Agent" not in headers or headers["X-GitHub-Api-Version"] != "2022-11-28":
+            return web.json_response({"message": "Request forbidden by administrative rules"}, status=403)
+        return None
+
+    def answer(self, method: str, path: str, query: dict[str, str], body: Any) -> web.Response:
+        repo = "/api/v3/repos/acme/agents"
+        if not path.startswith(repo):
+            return web.json_response({"message": "Not Found"}, status=404)
+        match method, path.removeprefix(repo).strip("/").split("/"):
+            case "POST", ["statuses", commit]:
+                return self._status(commit, body)
+            case "GET", ["pulls"]:
+                found = [pull for pull in self.pulls if pull["base"]["ref"] == query["base"]]
+                return web.json_response(self.paged(found, query))
+            case "GET", ["issues", number, "comments"]:
+                mine = [one for one in self.comments.values() if one["issue"] == int(number)]
+                return web.json_response(self.paged(mine, query))
+            case "POST", ["issues", number, "comments"]:
+                if len(body["body"]) > 65_536:
+                    message = "body is too long (maximum is 65536 characters)"
+                    return web.json_response({"message": message}, status=422)
+                return web.json_response(self.new_comment(body["body"], issue=int(number)), status=201)
+            case "PATCH", ["issues", "comments", id]:
+                if int(id) in self.locked:
+                    return web.json_response({"message": "Resource not accessible"}, status=403)
+                self.comments[int(id)]["body"] = body["body"].replace("\n", "\r\n")
+                return web.json_response(self.comments[int(id)])
+        return web.json_response({"message": "Not Found"}, status=404)
+
+    def _status(self, commit: str, body: Any) -> web.Response:
+        right = body["state"] in ("error", "failure", "pending", "success")
+        if not right or len(body.get("description", "")) > 140:
+            message = "Validation Failed: description is too long (maximum is 140 characters)"
+            return web.json_response({"message": message}, status=422)
+        self.statuses.append((commit, body))
+        return web.json_response({"id": 1, **body}, status=201)
+
+    def pull(self, number: int, head: str, *, base: str = "main", home: str | None = "acme/agents") -> None:
+        repo = {"full_name": home} if home else None
+        self.pulls.append(
+            {
+                "number": number,
+                "head": {"sha": head, "ref": f"b{number}", "repo": repo},
+                "base": {"ref": base},
+            }
+        )
+
+
+class GitLabServer(ForgeServer):
+    """gitlab.com for the project `acme/platform/agents`."""
+
+    def refusal(self, request: web.Request) -> Reply:
+        if request.headers.get("PRIVATE-TOKEN") != TOKEN:
+            return web.json_response({"message": "401 Unauthorized"}, status=401)
+        return None
+
+    def answer(self, method: str, path: str, query: dict[str, str], body: Any) -> web.Response:
+        project = "/api/v4/projects/acme%2Fplatform%2Fagents"
+        if not path.startswith(project):
+            return web.json_response({"message": "404 Project Not Found"}, status=404)
+        match method, path.removeprefix(project).strip("/").split("/"):
+            case "POST", ["statuses", commit]:
+                return self._status(commit, body)
+            case "GET", ["merge_requests"]:
+                assert query["state"] == "opened"
+                found = [pull for pull in self.pulls if pull["target_branch"] == query["target_branch"]]
+                return web.json_response(self.paged(found, query))
+            case "GET", ["merge_requests", number, "notes"]:
+                mine = [one for one in self.comments.values() if one["issue"] == int(number)]
+                return web.json_response(self.paged(mine, query))
+            case "POST", ["merge_requests", number, "notes"]:
+                if len(body["body"]) > 1_000_000:
+                    return web.json_response({"message": {"note": ["is too long"]}}, status=400)
+                note = self.new_comment(body["body"], issue=int(number), system=False)
+                return web.json_response(note, status=201)
+            case "PUT", ["merge_requests", _, "notes", id]:
+                if int(id) in self.locked:
+                    return web.json_response({"message": "403 Forbidden"}, status=403)
+                self.comments[int(id)]["body"] = body["body"]
+                return web.json_response(self.comments[int(id)])
+        return web.json_response({"error": "404 Not Found"}, status=404)
+
+    def _status(self, commit: str, body: Any) -> web.Response:
+        assert body["state"] in ("pending", "running", "success", "failed", "canceled", "skipped")
+        if len(body["description"]) > 255 or len(body["name"]) > 255 or len(body.get("target_url", "")) > 255:
+            return web.json_response({"message": {"description": ["is too long"]}}, status=400)
+        last = next((one for sha, one in reversed(self.statuses) if sha == commit), None)
+        if last and (last["name"], last["state"]) == (body["name"], body["state"]):
+            said = "Cannot transition status via :run from :running (Reason(s): Status cannot transition…)"
+            return web.json_response({"message": said}, status=400)
+        self.statuses.append((commit, body))
+        return web.json_response({"id": 1, **body}, status=201)
+
+    def pull(self, number: int, head: str, *, base: str = "main", home: int = 7) -> None:
+        self.pulls.append(
+            {
+                "iid": number,
+                "sha": head,
+                "target_branch": base,
+                "source_project_id": home,
+                "target_project_id": 7,
+            }
+        )
+
+
+class AzureServer(ForgeServer):
+    """dev.azure.com/acme for the repository `agents` of the project `Team A`."""
+
+    def refusal(self, request: web.Request) -> Reply:
+        given = request.headers.get("Authorization", "")
+        if given != "Basic " + base64.b64encode(f":{TOKEN}".encode()).decode():
+            if request.headers.get("X-TFS-FedAuthRedirect") == "Suppress":
+                return web.Response(status=401, text="<html>Access Denied</html>", content_type="text/html")
+            return web.Response(
+                status=302, headers={"Location": "https://spsprodweu1.vssps.visualstudio.com/"}
+            )
+        if request.query.get("api-version") != "7.1":
+            return web.json_response({"message": "No api-version was supplied"}, status=400)
+        return None
+
+    def answer(self, method: str, path: str, query: dict[str, str], body: Any) -> web.Response:
+        repo = "/acme/Team%20A/_apis/git/repositories/agents"
+        if not path.startswith(repo):
+            return web.json_response({"message": "TF401019: The repository does not exist"}, status=404)
+        match method, path.removeprefix(repo).strip("/").split("/"):
+            case "POST", ["commits", commit, "statuses"]:
+                assert body["state"] in ("pending", "succeeded", "failed", "error")
+                assert set(body["context"]) <= {"name", "genre"}
+                self.statuses.append((commit, body))
+                return web.json_response({"id": 1, **body}, status=201)
+            case "GET", ["pullrequests"]:
+                assert query["searchCriteria.status"] == "active"
+                target = query["searchCriteria.targetRefName"]
+                found = [pull for pull in self.pulls if pull["targetRefName"] == target]
+                skip, top = int(query["$skip"]), int(query["$top"])
+                return web.json_response({"value": found[skip : skip + top], "count": 1})
+            case "GET", ["pullRequests", number, "threads"]:
+                mine = [one["thread"] for one in self.comments.values() if one["issue"] == int(number)]
+                return web.json_response({"value": mine, "count": len(mine)})
+            case "POST", ["pullRequests", number, "threads"]:
+                text = body["comments"][0]["content"]
+                if len(text) > 150_000:
+                    return web.json_response({"message": "TF400898: too long"}, status=400)
+                return web.json_response(self.thread(int(number), text), status=200)
+            case "PATCH", ["pullRequests", _, "threads", thread, "comments", "1"]:
+                if int(thread) in self.locked:
+                    return web.json_response({"message": "TF401027: no permission"}, status=403)
+                self.comments[int(thread)]["thread"]["comments"][0]["content"] = body["content"]
+                self.comments[int(thread)]["body"] = body["content"]
+                return web.json_response({"id": 1, "content": body["content"]})
+        return web.json_response({"message": "Not Found"}, status=404)
+
+    def thread(self, number: int, text: str, *, deleted: bool = False) -> dict[str, Any]:
+        comment = self.new_comment(text, issue=number)
+        comment["thread"] = {
+            "id": comment["id"],
+            "comments": [{"id": 1, "content": text, "isDeleted": deleted}],
+            "isDeleted": deleted,
+        }
+        return comment["thread"]
+
+    def pull(self, number: int, head: str, *, base: str = "main", home: str | None = None) -> None:
+        pull = {
+            "pullRequestId": number,
+            "lastMergeSourceCommit": {"commitId": head},
+            "sourceRefName": f"refs/heads/b{number}",
+            "targetRefName": f"refs/heads/{base}",
+        }
+        self.pulls.append(pull | ({"forkSource": {"repository": {"id": home}}} if home else {}))
+
+
+@asynccontextmanager
+async def served(handle: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> AsyncIterator[str]:
+    """An HTTP server on loopback that answers everything by `handle`; its address."""
+    app = web.Application(client_max_size=16 * 1024 * 1024)
+    app.router.add_route("*", "/{path:.*}", handle)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    try:
+        port = runner.addresses[0][1]
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        await runner.cleanup()

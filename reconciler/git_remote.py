@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -51,6 +52,21 @@ def open_url(url: GitUrl, *, environ: Mapping[str, str], cache: Path | None, tim
             f"no folder `{url.folder}` in {shown}", hint="Check the part of the URL behind `//`, and the ref."
         )
     return snapshot
+
+
+def remote_head(url: GitUrl, *, environ: Mapping[str, str], timeout_s: float) -> tuple[str, str]:
+    """Full name and commit of a remote's ref now, by one question; the name is "" for the id of a commit.
+
+    Raises:
+        SourceUnreachable: no answer within `timeout_s`.
+        SourceError: access refused, no such repository or ref.
+    """
+    login = login_for(url, environ)
+    pygit2.settings.server_timeout = pygit2.settings.server_connect_timeout = max(1, int(timeout_s * 1000))
+    with tempfile.TemporaryDirectory() as folder:
+        remote = pygit2.init_repository(folder, bare=True).remotes.create_anonymous(url.url)
+        name, commit = _wanted(_heads(remote, url, login, _proxy(url, environ)), url)
+    return name or "", commit
 
 
 def _fetched(url: GitUrl, login: Login, folder: Path, proxy: str | None) -> tuple[Any, Any, str]:

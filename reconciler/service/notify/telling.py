@@ -126,10 +126,10 @@ class _Telling:
 
     def _ends(self, event: EventRecord, names: Sequence[str]) -> bool:
         """Whether trouble was told that this recovery ends."""
-        over = max(self.told.get(names[0], 0), self.told.get(names[1], 0))
-        troubles = [name for name in names if name.startswith(("trouble/", "failure/", "drift/"))]
+        over = max(self.told.get(name, 0) for name in names if name.startswith("recovery/"))
+        troubles = [name for name in names if not name.startswith("recovery/")]
         if event.resource:
-            troubles = [name for name in troubles if not name.startswith("trouble/")]
+            troubles.remove(_any(_scope(event)))
         return any(self.told.get(name, 0) > over for name in troubles)
 
 

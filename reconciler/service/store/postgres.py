@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 from collections.abc import AsyncIterator
@@ -12,7 +13,7 @@ from typing import Any, Final
 import psycopg
 from psycopg import AsyncConnection
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
+from psycopg_pool import AsyncConnectionPool
 
 from reconciler.errors import InvalidInput, StateError
 from reconciler.service.store import StoreDown
@@ -20,6 +21,9 @@ from reconciler.service.store.database import Change, Migrations, Query, Row
 
 ANSWER_S: Final = 5.0
 """How long a call waits for a connection: over a fail-over of a second or two, and no longer."""
+
+_WHOLE_S: Final = 15.0
+"""How long a call may take in all. A server that is paused, or a network that swallows, answers nothing."""
 
 _CONNECTIONS: Final = 6
 """At most, of one process; calls take milliseconds, and servers in the cloud allow few dozen in all."""
@@ -83,8 +87,8 @@ class PostgresDatabase:
 
     async def open(self) -> None:
         await self.close()
-        # Every failure reaches a caller as an error; the pool's own lines would only repeat it.
-        logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)
+        # Every failure reaches a caller as an error; the driver's own lines would only repeat it.
+        logging.getLogger("psycopg").setLevel(logging.CRITICAL)
         async with self._translated():
             # Outside the pool, whose error would not say why the server was not reached.
             async with await AsyncConnection.connect(self._address, autocommit=True) as db:
@@ -137,7 +141,7 @@ class PostgresDatabase:
     async def _connection(self) -> AsyncIterator[AsyncConnection]:
         if self._pool is None:
             raise StoreDown(f"the store {self._shown} is closed", hint="Open it first.")
-        async with self._translated(), self._pool.connection() as db:
+        async with self._translated(), asyncio.timeout(_WHOLE_S), self._pool.connection() as db:
             yield db
 
     @asynccontextmanager
@@ -148,8 +152,7 @@ class PostgresDatabase:
             psycopg.OperationalError,
             psycopg.InterfaceError,
             psycopg.errors.ReadOnlySqlTransaction,  # a standby: the fail-over goes on
-            PoolTimeout,
-            PoolClosed,
+            TimeoutError,
         ) as e:
             raise StoreDown(
                 f"the store {self._shown} does not answer",

@@ -41,6 +41,17 @@ class SqliteDatabase:
 
     async def open(self) -> None:
         await self.close()
+        # SQLite would only say that it cannot open the file, now and for ever.
+        if not self._path.parent.is_dir():
+            raise StateError(
+                f"cannot use the store {self._path}: its folder does not exist",
+                hint=f"Make it (`mkdir -p {self._path.parent}`), or choose another path.",
+            )
+        if self._path.is_dir():
+            raise StateError(
+                f"cannot use the store {self._path}: it is a folder",
+                hint="Name a file in it, such as `store.db`.",
+            )
         writer, reader = _Thread(self._path, "store-writer"), _Thread(self._path, "store-reader")
         try:
             await self._run(writer, self._prepare)
@@ -70,8 +81,7 @@ class SqliteDatabase:
         except sqlite3.OperationalError as e:
             raise StoreDown(
                 f"the store {self._path} cannot be used now",
-                hint="Check that its folder exists, who may write there, the space on its disk, and whether"
-                " another program holds it.",
+                hint="Check who may write there, the space on its disk, and that no other program holds it.",
             ) from e
         except sqlite3.DatabaseError as e:
             raise StateError(
@@ -81,11 +91,10 @@ class SqliteDatabase:
 
     def _prepare(self, db: sqlite3.Connection) -> None:
         # Before anything is written: a file that is not for us stays as it is, byte by byte.
-        if self._version(db) < len(self._migrations):
-            _use_wal(db)
+        old = self._version(db) < len(self._migrations)
+        _use_wal(db)
+        if old:
             self._migrate(db)
-        else:
-            _use_wal(db)
         # Without an fsync for each commit a killed process still loses nothing; only a power cut could.
         db.execute("PRAGMA synchronous = NORMAL")
 

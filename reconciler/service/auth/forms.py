@@ -1,0 +1,46 @@
+"""Forms of pages: small, and only as browsers send them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import parse_qsl
+
+from starlette.requests import Request
+
+from reconciler.service.refusals import Refusal
+
+_MOST_BYTES: Final = 64 * 1024
+_MOST_FIELDS: Final = 50
+
+
+async def body_of(request: Request, content_type: str) -> bytes:
+    """The body of a request.
+
+    Raises:
+        Refusal: it is of another type, or too large.
+    """
+    found = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if found != content_type:
+        raise Refusal(f"the body is not {content_type}", hint=f"Send `Content-Type: {content_type}`.")
+    content = b""
+    async for chunk in request.stream():
+        content += chunk
+        if len(content) > _MOST_BYTES:
+            raise Refusal(f"the body has more than {_MOST_BYTES // 1024} KiB", hint="Send less.")
+    return content
+
+
+async def form_of(request: Request) -> Mapping[str, str]:
+    """The fields of a form.
+
+    Raises:
+        Refusal: it is no form, too large, or not UTF-8.
+    """
+    content = await body_of(request, "application/x-www-form-urlencoded")
+    try:
+        text = content.decode("ascii")
+        pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=_MOST_FIELDS)
+    except ValueError as error:
+        raise Refusal("the form cannot be read", hint="Send it as a browser does.") from error
+    return dict(pairs)

@@ -1,0 +1,75 @@
+"""What every answer tells browsers: nothing may run, load or frame that is not ours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from starlette.datastructures import MutableHeaders
+from starlette.requests import HTTPConnection
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
+    " form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+)
+HEADERS: Final = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
+# A year; browsers then never try http again.
+_HTTPS_ONLY: Final = "max-age=31536000"
+# Each is answered whoever asks: webhooks carry a signature, probes come from the cluster.
+_OPEN: Final = ("/hooks/", "/healthz", "/readyz")
+_ONLY_LOCAL: Final = """Only this machine is served, since nobody can sign in here.
+Open it as http://127.0.0.1:PORT, or add `auth` to the service's configuration.
+"""
+
+
+class SecurityHeaders:
+    """Adds the headers to every answer. What keeps secrets is not kept by caches."""
+
+    def __init__(self, app: ASGIApp, is_https: Callable[[HTTPConnection], bool]) -> None:
+        self._app = app
+        self._is_https = is_https
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        https = self._is_https(HTTPConnection(scope))
+
+        async def sent(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers[name] = value
+                headers.setdefault("Cache-Control", "no-store")
+                if https:
+                    headers["Strict-Transport-Security"] = _HTTPS_ONLY
+            await send(message)
+
+        await self._app(scope, receive, sent)
+
+
+class LoopbackOnly:
+    """Turns away whoever is not served at all, before any page is looked up."""
+
+    def __init__(self, app: ASGIApp, served: Callable[[HTTPConnection], bool]) -> None:
+        self._app = app
+        self._served = served
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        guarded = scope["type"] == "http" and not scope["path"].startswith(_OPEN)
+        if guarded and not self._served(HTTPConnection(scope)):
+            await PlainTextResponse(_ONLY_LOCAL, 403)(scope, receive, send)
+            return
+        await self._app(scope, receive, send)

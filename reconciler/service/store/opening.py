@@ -29,14 +29,31 @@ def open_store(url: str) -> Store:
         InvalidInput: it is neither; the message never holds the address, which may hold a password.
         StateError: PostgreSQL's driver is not installed.
     """
+    path = sqlite_path(url)
+    if path is None:
+        return SqlStore(_postgres(url))
+    return SqlStore(SqliteDatabase(path, MIGRATIONS, prefix=PREFIX))
+
+
+def sqlite_path(url: str) -> Path | None:
+    """The file at an address of a store, None for a PostgreSQL server.
+
+    Raises:
+        InvalidInput: it is neither; the message never holds the address, which may hold a password.
+    """
     scheme, separator, rest = url.partition("://")
     if not separator:
         raise InvalidInput("`store` is no address", hint=_HINT)
-    if scheme == "sqlite":
-        return SqlStore(SqliteDatabase(_file(rest), MIGRATIONS, prefix=PREFIX))
     if scheme in ("postgresql", "postgres"):
-        return SqlStore(_postgres(url))
-    raise InvalidInput(f"`store` is an address of `{scheme[:20]}://`, which keeps no store", hint=_HINT)
+        return None
+    if scheme != "sqlite":
+        raise InvalidInput(f"`store` is an address of `{scheme[:20]}://`, which keeps no store", hint=_HINT)
+    path = rest.removeprefix("/")
+    if not rest.startswith("/") or path in ("", "/") or path.endswith("/"):
+        raise InvalidInput("`store` names no file", hint=_HINT)
+    if path == ":memory:" or "?" in path or "#" in path or "\x00" in path:
+        raise InvalidInput("`store` has a path that is no plain file", hint=_HINT)
+    return Path(path)
 
 
 async def migrate(url: str) -> None:
@@ -64,12 +81,3 @@ def _postgres(url: str) -> Database:
             hint="Install it: pip install 'foundry-reconciler[replicas]'",
         ) from e
     return PostgresDatabase(url, MIGRATIONS, prefix=PREFIX)
-
-
-def _file(rest: str) -> Path:
-    path = rest.removeprefix("/")
-    if not rest.startswith("/") or path in ("", "/") or path.endswith("/"):
-        raise InvalidInput("`store` names no file", hint=_HINT)
-    if path == ":memory:" or "?" in path or "#" in path or "\x00" in path:
-        raise InvalidInput("`store` has a path that is no plain file", hint=_HINT)
-    return Path(path)

@@ -18,12 +18,13 @@ from reconciler.kinds.kind import Context
 from reconciler.kinds.registry import KINDS
 from reconciler.masking import Masker
 from reconciler.options import Allow
-from reconciler.policies import judge, unknown_rules
+from reconciler.policies import Severity, Verdict, judge, unknown_rules
 from reconciler.reconcile import Inputs
 from reconciler.report import Failed, ProjectRun
 from reconciler.resource import Code
 from reconciler.settings import Settings, read
 from reconciler.source import Snapshot
+from reconciler.windows import open_at
 from reconciler.wiring import source
 
 
@@ -173,6 +174,25 @@ def problems_of(project: DesiredProject) -> tuple[Problem, ...]:
 def notes_of(loaded: Loaded, project: DesiredProject) -> tuple[Problem, ...]:
     """What is worth knowing and fails nothing: of the source as a whole, then of the Project."""
     return (*loaded.snapshot.notes, *project.notes)
+
+
+def closed_window(project: DesiredProject, now: float) -> Verdict | None:
+    """The refusal of everything while no sync window lets a pipeline write (rule W1); None while one does."""
+    found = open_at(project.project.sync.windows, now)
+    if found.open:
+        return None
+    again = f"Run again after {found.opens}" if found.opens else "Change `sync.windows`"
+    hint = f"{again}, or pass --outside-window to write now."
+    return Verdict(Severity.REFUSE, "closed-window", None, found.why, hint, project.project.place)
+
+
+def window_notes(project: DesiredProject, now: float) -> tuple[Problem, ...]:
+    """That an `apply` at this moment would be refused, for a plan that is read by people."""
+    closed = closed_window(project, now)
+    if closed is None:
+        return ()
+    message = f"{closed.message}: `apply` would be refused now"
+    return (Problem(project.project.place, "spec.sync.windows", message, closed.hint, note=True),)
 
 
 def invalid(project: DesiredProject) -> ProjectRun:

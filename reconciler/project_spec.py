@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field, StrictBool, StrictInt, StrictStr, W
 from reconciler.globs import compiled
 from reconciler.strict_model import Strict
 from reconciler.values import NAME
+from reconciler.windows import WindowSpec
 
 # A mark has 512 characters for owner, name, fingerprint and commit (rule M1).
 MOST_OWNER_CHARS: Final = 150
@@ -158,7 +159,7 @@ class SyncSpec(Strict):
     limits: LimitsSpec = LimitsSpec()
     protect: tuple[Glob, ...] = ()
     forget: tuple[Glob, ...] = ()
-    windows: tuple[dict[str, Any], ...] = ()
+    windows: tuple[WindowSpec, ...] = ()
     on_invalid: Literal["fail", "skip"] = "fail"
 
     @property

@@ -45,6 +45,7 @@ def apply(
     mark: options.Mark = False,
     delete_edited: options.DeleteEdited = False,
     force_sessions: options.ForceSessions = False,
+    outside_window: options.OutsideWindow = False,
     max_deletes: options.MaxDeletes = None,
 ) -> None:
     """Apply the manifests. Asks on a terminal unless --yes; PATH may be a file of `plan --out`.
@@ -91,6 +92,7 @@ def apply(
         receipt=receipt,
         digest=plan_digest,
         log_level=loaded.settings.log_level,
+        outside_window=outside_window,
     )
     report = over_projects("apply", loaded, allow, worker.work, max_deletes)
     emit(worker.shortened(report), where)
@@ -110,15 +112,19 @@ class _Worker:
     receipt: Receipt | None
     digest: str | None
     log_level: str
+    outside_window: bool = False
     stop: Stop | None = None
     shown: set[str] = field(default_factory=set)
 
     async def work(self, project: DesiredProject, inputs: Inputs, ports: Ports) -> ProjectRun:
         """Examine, show, ask, and apply until settled."""
+        import time
+
         from reconciler.apply import Stop
         from reconciler.cli.loop import Looping, apply_until_settled, signals
         from reconciler.cli.progress import Progress
         from reconciler.cli.run import import_sdk_early
+        from reconciler.loading import closed_window
         from reconciler.plan import approve
         from reconciler.reconcile import examine
         from reconciler.report import ProjectRun
@@ -128,6 +134,9 @@ class _Worker:
         expected = self.receipt.digest(name) if self.receipt else self.digest
         if (self.receipt or self.digest) and expected != plan.digest:
             return ProjectRun(name, inputs.endpoint, _refused_as_stale(plan, expected))
+        closed = None if self.outside_window or plan.observe else closed_window(project, time.time())
+        if closed and plan.needs_sdk:
+            return ProjectRun(name, inputs.endpoint, _without_steps(plan, closed))
         import_sdk_early(plan)
         if plan.steps and self.text:
             self._show(project, plan)

@@ -52,6 +52,9 @@ DeleteEdited = Annotated[
 ForceSessions = Annotated[
     bool, typer.Option("--force-sessions", help="End active sessions of agents that are deleted.")
 ]
+OutsideWindow = Annotated[
+    bool, typer.Option("--outside-window", help="Write although no sync window is open.")
+]
 MaxDeletes = Annotated[
     int | None, typer.Option("--max-deletes", min=0, help="Allow this many deletions in this run.")
 ]

@@ -23,6 +23,7 @@ from reconciler.loading import (
     masker,
     notes_of,
     problems_of,
+    window_notes,
 )
 from reconciler.log import quiet
 from reconciler.options import Allow
@@ -92,7 +93,11 @@ async def _one(
         run.outcomes,
         run.last,
         run.failed,
-        (*notes_of(loaded, project), *(problems if run.failed is None else ())),
+        (
+            *notes_of(loaded, project),
+            *(window_notes(project, time.time()) if command == "plan" else ()),
+            *(problems if run.failed is None else ()),
+        ),
         len(problems),
         masker(project),
     )

@@ -295,6 +295,9 @@ def test_what_matches_nothing_is_a_note():
     assert all(note.note for note in found.notes)
 
 
-def test_windows_are_kept_as_they_are():
-    found = one({"p.yaml": project("sync: {windows: [{days: mon-fri, hours: 8-18}]}")})
-    assert found.project.sync.windows == ({"days": "mon-fri", "hours": "8-18"},)
+def test_windows_say_when_and_for_how_long():
+    window = "{kind: allow, cron: 0 8 * * 1-5, duration: 8h, time_zone: Europe/Berlin}"
+    found = one({"p.yaml": project(f"sync: {{windows: [{window}]}}")})
+    assert [str(window) for window in found.project.sync.windows] == [
+        "allow 0 8 * * 1-5 for 8h (Europe/Berlin)"
+    ]

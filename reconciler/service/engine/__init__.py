@@ -12,7 +12,8 @@ from typing import Protocol
 class Turn:
     """One running turn of a key.
 
-    `reasons` are those of every trigger that this turn answers, each once. `newer` is set within a second
+    `reasons` are those of every trigger that this turn answers, each once; one that counts only from a later
+    moment is not among them. `newer` is set within a second
     of a trigger for the same key that came while this turn runs; `lost` when exclusivity is no longer
     certain, after which the turn must not write.
     """
@@ -79,4 +80,8 @@ class Engine(Protocol):
     @property
     def ready(self) -> bool:
         """Whether turns are being given: the database answers and the loop runs."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of files and connections, after `serve` ended; triggers are refused with `StoreDown`."""
         ...

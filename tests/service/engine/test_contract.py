@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from itertools import count
+from itertools import count, pairwise
 
 import pytest
 
@@ -129,7 +129,7 @@ async def test_again_gives_the_next_turn_by_itself(make: Make) -> None:
         await stage.quiet()
         turns = stage.turns("project/a")
         assert [turn.reasons for turn in turns] == [("start",), ("requeue",), ("requeue",)]
-        assert all(after.at - before.at >= 0.2 for before, after in zip(turns, turns[1:], strict=False))
+        assert all(after.at - before.at >= 0.2 for before, after in pairwise(turns))
 
 
 async def test_a_trigger_during_a_turn_comes_before_its_again(make: Make) -> None:

@@ -10,6 +10,7 @@ remembers; `cli/apply` and the service repeat it, and hand the memory of one att
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -210,4 +211,18 @@ def unsettled(attempt: Attempt) -> frozenset[Key]:
     return frozenset(waiting) | attempt.newly
 
 
-__all__ = ["Attempt", "Inputs", "decide", "examine", "learned", "reconcile", "unsettled"]
+def settled_meanwhile(plan: Plan) -> list[Outcome]:
+    """Resources that need nothing any more, or may get nothing: what was said about waiting is over."""
+    note = "traffic was moved by somebody meanwhile and is held; --take-traffic moves it"
+    return [
+        Outcome(planned.key, "read", "skipped", reason="Held", note=note, at=time.monotonic())
+        if planned.change.held
+        else Outcome(planned.key, "read", "unchanged", at=time.monotonic())
+        for planned in plan.planned
+        if not planned.steps
+        if not planned.refused
+        if planned.change.held or planned.change.reason in ("equal", "metadata")
+    ]
+
+
+__all__ = ["Attempt", "Inputs", "decide", "examine", "learned", "reconcile", "settled_meanwhile", "unsettled"]

@@ -14,7 +14,7 @@ from reconciler.errors import ReconcilerError
 from reconciler.live import Ports
 from reconciler.loading import failure
 from reconciler.plan import Approval, Plan
-from reconciler.reconcile import Inputs, Run, examine, reconcile, unsettled
+from reconciler.reconcile import Inputs, Run, examine, reconcile, settled_meanwhile, unsettled
 from reconciler.report import ProjectRun
 
 # A version takes minutes to start; asking more often than every 10 s tells nothing new.
@@ -58,7 +58,7 @@ async def apply_until_settled(inputs: Inputs, ports: Ports, plan: Plan, loop: Lo
         result = replace(result, outcomes=tuple(outcomes), last=plan)
         if stale:
             return result
-        outcomes += _settled_meanwhile(plan)
+        outcomes += settled_meanwhile(plan)
 
 
 async def _stopped(stop: Stop, pause_s: float) -> bool:
@@ -76,20 +76,6 @@ def _stale(plan: Plan, approval: Approval | None) -> list[Outcome]:
         Outcome(planned.key, planned.steps[0].name, "skipped", reason="Stale", note=note)
         for planned in plan.planned
         if planned.steps and not approval.covers(planned)
-    ]
-
-
-def _settled_meanwhile(plan: Plan) -> list[Outcome]:
-    """Resources that need nothing any more, or may get nothing: what was said about waiting is over."""
-    note = "traffic was moved by somebody meanwhile and is held; --take-traffic moves it"
-    return [
-        Outcome(planned.key, "read", "skipped", reason="Held", note=note, at=time.monotonic())
-        if planned.change.held
-        else Outcome(planned.key, "read", "unchanged", at=time.monotonic())
-        for planned in plan.planned
-        if not planned.steps
-        if not planned.refused
-        if planned.change.held or planned.change.reason in ("equal", "metadata")
     ]
 
 

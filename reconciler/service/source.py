@@ -85,6 +85,23 @@ class SourceReader:
         )
         return self._newest
 
+    def at(self, ref: str, environ: Mapping[str, str]) -> Loaded:
+        """The manifests at another ref of the repository, such as that of a pull request; nothing is kept.
+
+        Args:
+            ref: a full name, such as `refs/pull/7/head`.
+            environ: where `values_from_env` come from; the credentials are those of the source.
+
+        Raises:
+            SourceUnreachable: the server does not answer in time.
+            SourceError: there is no such ref, or it cannot be read.
+            InvalidInput: no Project can be told apart.
+        """
+        url = replace(self._url, ref=ref)
+        snapshot = open_url(url, environ=self._environ, cache=self._settings.cache, timeout_s=self._timeout_s)
+        projects = load(snapshot, environ=environ, kinds=KINDS, cache=dict(self._parsed))
+        return Loaded(snapshot, projects, self._settings, revision_text(snapshot))
+
     def _handles(self, project: str) -> bool:
         return any(compiled(glob).fullmatch(project) for glob in self._spec.projects)
 

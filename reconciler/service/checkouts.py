@@ -1,0 +1,124 @@
+"""The newest checkout of each source in this process, and what changed in it for each Project."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from reconciler.desired import DesiredProject
+from reconciler.errors import SourceError
+from reconciler.loading import Loaded
+from reconciler.resource import Key
+from reconciler.service.config import Config
+from reconciler.service.config_spec import SourceSpec
+from reconciler.service.source import Checkout, SourceReader
+from reconciler.settings import Settings
+
+
+@dataclass
+class _Held:
+    """One source: who reads it, what was read last, and when its server was last asked."""
+
+    reader: SourceReader
+    identity: tuple[SourceSpec, tuple[str, ...]]
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    newest: Checkout | None = None
+    asked_at: float = 0.0
+    # By Project: keys that changed since its last run; None for everything.
+    changed: dict[str, frozenset[Key] | None] = field(default_factory=dict)
+
+
+class Checkouts:
+    """What this process knows of the configured sources. Reading happens in threads, one a source."""
+
+    def __init__(self, settings: Settings, environ: Mapping[str, str]) -> None:
+        self._settings = settings
+        self.environ = environ
+        self._held: dict[str, _Held] = {}
+        self._good: dict[str, tuple[Loaded, DesiredProject]] = {}
+
+    def configure(self, config: Config) -> None:
+        """Watch what this configuration names; readers of sources that stayed as they were are kept."""
+        kept = {}
+        for spec in config.spec.sources:
+            old, identity = self._held.get(spec.name), (spec, _secrets(spec, config))
+            if old is None or old.identity != identity:
+                old = _Held(SourceReader(spec, config, self._settings, self.environ), identity)
+            kept[spec.name] = old
+        self._held = kept
+
+    def __contains__(self, source: str) -> bool:
+        return source in self._held
+
+    def reader(self, source: str) -> SourceReader:
+        """Who reads the source; for use in a thread."""
+        return self._held[source].reader
+
+    async def head(self, source: str) -> str:
+        """The newest commit of the source's ref, asked from its server now.
+
+        Raises:
+            SourceError: the server does not answer, or the ref is gone.
+        """
+        held = self._held[source]
+        head = await asyncio.to_thread(held.reader.head)
+        held.asked_at = time.monotonic()
+        return head
+
+    def asked_s_ago(self, source: str) -> float:
+        """How long ago the server last said what is newest, in seconds."""
+        return time.monotonic() - self._held[source].asked_at
+
+    async def read(self, source: str, commit: str = "") -> Checkout:
+        """The checkout of that commit, or of the newest; remembers what changed for each Project.
+
+        Raises:
+            SourceError: it cannot be fetched, verified or read; what was read before stays.
+        """
+        held = self._held[source]
+        async with held.lock:
+            if held.newest is not None and commit and held.newest.commit == commit:
+                return held.newest
+            checkout = await asyncio.to_thread(held.reader.checkout, commit)
+            held.asked_at = time.monotonic()
+            if held.newest is None or checkout.commit != held.newest.commit:
+                held.newest = checkout
+                for name, keys in checkout.changed.items():
+                    held.changed[name] = _together(held.changed.get(name, frozenset()), keys)
+            return checkout
+
+    def newest(self, source: str) -> Checkout | None:
+        """What was read last in this process."""
+        return self._held[source].newest
+
+    def changes(self, source: str, project: str) -> frozenset[Key] | None:
+        """The keys whose desired value changed since they were last taken; None for all of them."""
+        return self._held[source].changed.get(project)
+
+    def take_changes(self, source: str, project: str) -> frozenset[Key] | None:
+        """The same, and from now on they count as known; who takes them looks at all of them."""
+        return self._held[source].changed.pop(project, frozenset())
+
+    def keep_good(self, loaded: Loaded, project: DesiredProject) -> None:
+        """Remember a Project without problems, to report drift against while a later one has some."""
+        self._good[project.project.name] = (loaded, project)
+
+    def last_good(self, project: str) -> tuple[Loaded, DesiredProject] | None:
+        """The newest state of a Project that had no problems."""
+        return self._good.get(project)
+
+
+def _secrets(spec: SourceSpec, config: Config) -> tuple[str, ...]:
+    """The secrets a reader signs in with: one that was rotated needs another reader."""
+    given = spec.credentials
+    named = (given.token, given.ssh_passphrase) if given else ()
+    return tuple(config.secret(secret) for secret in named if secret is not None)
+
+
+def _together(old: frozenset[Key] | None, new: frozenset[Key] | None) -> frozenset[Key] | None:
+    return None if old is None or new is None else old | new
+
+
+__all__ = ["Checkouts", "SourceError"]

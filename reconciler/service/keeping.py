@@ -1,0 +1,353 @@
+"""Keep what a run returned: rows, events, the run itself. Decides nothing about the service."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from reconciler.apply import Outcome
+from reconciler.errors import ReconcilerError
+from reconciler.plan import Plan
+from reconciler.reconcile import Inputs
+from reconciler.render.json import project_value
+from reconciler.report import ProjectReport, ProjectRun, project_report
+from reconciler.resource import Key
+from reconciler.service.deps import Deps
+from reconciler.service.orders import approval_digest
+from reconciler.service.records import (
+    EventRecord,
+    Health,
+    Page,
+    Pin,
+    ProjectRecord,
+    ResourceRecord,
+    RunRecord,
+)
+from reconciler.service.rows import (
+    Occasion,
+    Sight,
+    Told,
+    health_of,
+    merged,
+    outcomes_by_key,
+    project_health,
+    quiet,
+    release_events,
+    resource_events,
+    row_of,
+    shown,
+    sight,
+    told,
+)
+from reconciler.tally import final_outcomes
+
+# Runs that come by themselves and find nothing are no history; they would push the releases out of it.
+_ROUTINE: Final = ("interval", "requeue", "check", "retry", "poll", "superseded")
+_ROWS: Final = 1000
+# Changes, outcomes and conditions of one run that its record keeps; the rows keep what is so now.
+_MOST_KEPT: Final = 1000
+
+
+# Hears of every run that is kept, when it begins to write and when it ends.
+Tell = Callable[[RunRecord], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Ran:
+    """One turn of a Project and everything that came out of it.
+
+    `whole` says that every resource was looked at. `superseded`: ended because something newer came.
+    """
+
+    id: str
+    row: ProjectRecord
+    reasons: tuple[str, ...]
+    started_at: float
+    commit: str = ""
+    hold: str = ""
+    asked: str = ""
+    inputs: Inputs | None = None
+    plan: Plan | None = None
+    outcomes: tuple[Outcome, ...] = ()
+    run: ProjectRun | None = None
+    whole: bool = True
+    superseded: bool = False
+    error: ReconcilerError | None = None
+    pins_over: tuple[Pin, ...] = ()
+
+    @property
+    def routine(self) -> bool:
+        """Whether nobody asked for this run."""
+        return all(reason.startswith(_ROUTINE) for reason in self.reasons)
+
+    @property
+    def wrote(self) -> bool:
+        """Whether anything changed at the service."""
+        return any(
+            outcome.well and outcome.outcome not in ("unchanged", "activated") for outcome in self.outcomes
+        )
+
+    @property
+    def broken(self) -> bool:
+        """Whether the next try should come soon and then later and later: something may pass by itself."""
+        if self.error is not None:
+            return True
+        return any(outcome.open and outcome.retryable for outcome in self.outcomes) and not self.superseded
+
+    @property
+    def result(self) -> str:
+        """One word for the run, see `RunRecord`."""
+        if self.run is None or self.run.failed is not None:
+            return "failed"
+        open_ = [outcome for outcome in final_outcomes(self.run.outcomes) if outcome.open]
+        if self.superseded:
+            return "superseded"
+        if any(outcome.outcome == "failed" for outcome in open_):
+            return "partly"
+        plan = self.plan
+        if plan is not None and plan.observe:
+            return "observed" if plan.steps else "drifted" if _held(plan) else "unchanged"
+        if plan is not None and plan.refused:
+            return "partly" if self.wrote else "refused"
+        if open_:
+            return "pending"
+        if self.wrote:
+            return "applied"
+        return "drifted" if plan is not None and _held(plan) else "unchanged"
+
+
+def _cut(value: dict[str, Any]) -> dict[str, Any]:
+    """The report as it is kept: of thousands of changes the first ones, and how many there were."""
+    parts = {part: len(value[part]) for part in ("changes", "outcomes", "conditions")}
+    if max(parts.values()) <= _MOST_KEPT:
+        return value
+    return {**value, **{part: value[part][:_MOST_KEPT] for part in parts}, "cut": parts}
+
+
+def _held(plan: Plan) -> bool:
+    return any(item.change.held for item in plan.planned)
+
+
+@dataclass
+class _Known:
+    """What the store holds of a Project's resources, so that only what changed is written."""
+
+    health: dict[str, Health] = field(default_factory=dict)
+    sights: dict[str, Sight] = field(default_factory=dict)
+
+
+class Keeping:
+    """Writes rows after runs. One process writes the rows of one Project, since it alone has its turn."""
+
+    def __init__(self, deps: Deps, tell: Tell) -> None:
+        self._deps = deps
+        self._tell = tell
+        self._known: dict[str, _Known] = {}
+        self._begun: set[str] = set()
+
+    def known(self, project: str) -> Collection[str]:
+        """The resources (`Agent/NAME`) that have rows and were written by this process."""
+        return self._known[project].health.keys() if project in self._known else ()
+
+    async def begin(self, ran: Ran) -> None:
+        """Say that a run goes on, before it writes anything."""
+        if ran.plan is not None and ran.plan.needs_sdk:
+            record = self._record(ran, "running")
+            await self._deps.store.start_run(record)
+            self._begun.add(ran.id)
+            await self._tell(record)
+
+    async def keep(self, ran: Ran, next_s: float) -> None:
+        """Write down what a turn came to."""
+        assert ran.run is not None
+        now = self._deps.now()
+        command = "plan" if ran.plan is not None and ran.plan.observe else "apply"
+        report = project_report(command, ran.run, int(now))
+        value = project_value(report)
+        if ran.plan is None:
+            rows: tuple[ResourceRecord, ...] = ()
+            before: dict[str, Health] = {}
+        else:
+            rows, before = await self._rows(ran, told(value), now)
+        row = await self._project(ran, report, value, next_s)
+        occasion = Occasion(row.name, row.source, ran.id, ran.commit, now)
+        events = [
+            *release_events(occasion, ran.outcomes),
+            *resource_events(occasion, before, rows),
+            *_project_events(occasion, ran, row, report),
+        ]
+        for pin in ran.pins_over:
+            await self._deps.store.remove_pin(pin.project, pin.resource)
+            message = f"the rollback of {pin.resource} to version {pin.version} is over; Git decides again"
+            events.append(occasion.event("pin-expired", "info", message, resource=pin.resource))
+        await self._record_run(ran, row, report, value)
+        if events:
+            await self._deps.store.add_events(events)
+            await self._deps.engine.trigger("outbox", "event")
+        self._measure(row, now)
+
+    async def _rows(
+        self, ran: Ran, said: Told, now: float
+    ) -> tuple[tuple[ResourceRecord, ...], dict[str, Health]]:
+        """The rows that changed, written; and how these resources were before."""
+        assert ran.run is not None
+        assert ran.inputs is not None
+        first, last = ran.run.plan, ran.run.last
+        assert first is not None
+        project = ran.row.name
+        known = await self._load(project)
+        spoken = outcomes_by_key(final_outcomes(ran.run.outcomes))
+        items = merged(first, last) if last is not None else list(first.planned)
+        changed, before, present = [], {}, set()
+        for item in items:
+            if not shown(item.change):
+                continue
+            key = item.key.local
+            present.add(key)
+            outcomes = spoken.get(item.key, [])
+            gone = any(o.step == "delete-agent" and o.well for o in outcomes)
+            if gone:
+                present.discard(key)
+                continue
+            health = health_of(item, outcomes, observed=first.observe)
+            seen = sight(item)
+            plain = quiet(item) and not outcomes and known.health.get(key) is health
+            if plain and known.sights.get(key) == seen:
+                continue
+            row = row_of(item, health, said, ran.inputs.kinds, now)
+            if known.health.get(key) is not None:
+                before[key] = known.health[key]
+            changed.append(row)
+            known.health[key], known.sights[key] = health, seen
+        gone_keys = [key for key in known.health if key not in present] if ran.whole else []
+        for key in gone_keys:
+            known.health.pop(key, None)
+            known.sights.pop(key, None)
+        if changed or gone_keys:
+            await self._deps.store.put_resources(project, changed, gone_keys)
+        return tuple(changed), before
+
+    async def _load(self, project: str) -> _Known:
+        """What the store has, read once in the life of a process."""
+        if project not in self._known:
+            known, offset = _Known(), 0
+            while True:
+                rows, total = await self._deps.store.resources(project, page=Page(_ROWS, offset))
+                known.health |= {row.resource: row.health for row in rows}
+                offset += len(rows)
+                if not rows or offset >= total:
+                    break
+            self._known[project] = known
+        return self._known[project]
+
+    async def _project(
+        self, ran: Ran, report: ProjectReport, value: dict[str, Any], next_s: float
+    ) -> ProjectRecord:
+        now, old = self._deps.now(), await self._deps.store.project(ran.row.name) or ran.row
+        known = self._known.get(ran.row.name)
+        observed = ran.plan is not None and ran.plan.observe
+        counts = Counter(known.health.values()) if known else Counter[Health]()
+        health = project_health(report, counts, observed=observed)
+        if ran.superseded and health is Health.IN_SYNC:
+            health = Health.WAITING
+        good = health is Health.IN_SYNC and ran.error is None
+        row = replace(
+            old,
+            health=health,
+            reason=_reason(ran, report, health),
+            revision=ran.commit if ran.plan is not None else old.revision,
+            digest=approval_digest(ran.plan) if ran.plan is not None and ran.asked else "",
+            asks=ran.asked,
+            summary={**report.summary, **_counts(old, counts)},
+            conditions=tuple(c for c in value["conditions"] if not c["key"]),
+            resources=sum(counts.values()) if known else old.resources,
+            last_run=ran.id,
+            last_run_at=now,
+            last_good_at=now if good else old.last_good_at,
+            next_at=now + next_s,
+            failures=old.failures + 1 if ran.broken else 0,
+        )
+        await self._deps.store.put_project(row)
+        return row
+
+    async def _record_run(
+        self, ran: Ran, row: ProjectRecord, report: ProjectReport, value: dict[str, Any]
+    ) -> None:
+        begun = ran.id in self._begun
+        self._begun.discard(ran.id)
+        dull = ran.row.health is row.health and not ran.wrote
+        if not begun and ran.routine and dull:
+            return
+        record = self._record(ran, ran.result)
+        if not begun:
+            await self._deps.store.start_run(replace(record, result="running"))
+        record = replace(record, ended_at=self._deps.now(), summary=dict(report.summary), report=_cut(value))
+        await self._deps.store.end_run(record)
+        await self._tell(record)
+
+    def _record(self, ran: Ran, result: str) -> RunRecord:
+        return RunRecord(
+            id=ran.id,
+            project=ran.row.name,
+            source=ran.row.source,
+            reasons=ran.reasons,
+            commit=ran.commit,
+            started_at=ran.started_at,
+            result=result,
+            replica=self._deps.replica,
+        )
+
+    def _measure(self, row: ProjectRecord, now: float) -> None:
+        metrics = self._deps.metrics
+        metrics.drift.labels(row.name).set(row.summary.get(f"health:{Health.DRIFTED}", 0))
+        if row.last_good_at:
+            metrics.last_good.labels(row.name).set(row.last_good_at)
+
+
+def _counts(old: ProjectRecord, counts: Mapping[Health, int]) -> dict[str, int]:
+    """How many resources are in which health; as before where nothing was looked at."""
+    if not counts:
+        return {word: number for word, number in old.summary.items() if word.startswith("health:")}
+    return {f"health:{health}": number for health, number in counts.items()}
+
+
+def _reason(ran: Ran, report: ProjectReport, health: Health) -> str:
+    """One sentence on why a Project is as it is."""
+    if report.failed is not None:
+        return report.failed.messages[0]
+    if ran.hold:
+        return ran.hold
+    refusals = [verdict for verdict in report.verdicts if verdict.severity == "refuse"]
+    if refusals:
+        return refusals[0].message
+    if health is Health.FAILED or health is Health.WAITING:
+        said = [c for c in report.conditions if c.key and c.type in ("Stalled", "Reconciling")]
+        if said:
+            name = Key(*said[0].key.split("/", 2)).local
+            return f"{name}: {said[0].message or said[0].reason}"
+    return ""
+
+
+def _project_events(
+    occasion: Occasion, ran: Ran, row: ProjectRecord, report: ProjectReport
+) -> list[EventRecord]:
+    """What is to be told of the Project as a whole: it failed, was refused, recovered, or was applied."""
+    events = []
+    before = ran.row.health
+    bad = (Health.FAILED, Health.REFUSED, Health.DRIFTED)
+    if report.failed is not None and before is not Health.FAILED:
+        message = "; ".join(report.failed.messages)
+        events.append(occasion.event("failure", "error", message, hint=report.failed.hint))
+    refusals = [v for v in report.verdicts if v.severity == "refuse" and not v.key]
+    if refusals and before is not Health.REFUSED:
+        first = refusals[0]
+        events.append(occasion.event("refused", "warning", first.message, hint=first.hint))
+    if row.health is Health.IN_SYNC and before in bad:
+        events.append(occasion.event("recovery", "info", f"Project {row.name} is in sync again"))
+    if ran.wrote:
+        done = {word: n for word, n in report.summary.items() if n and word in ("add", "change", "destroy")}
+        text = ", ".join(f"{n} {word}" for word, n in done.items()) or "nothing left to do"
+        events.append(occasion.event("applied", "info", f"applied {ran.commit[:12]}: {text}"))
+    return events

@@ -1,0 +1,204 @@
+"""Start everything the service is made of, and stop it in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from reconciler import wiring
+from reconciler.errors import StateError
+from reconciler.service.checkouts import Checkouts
+from reconciler.service.config import Config, Configured
+from reconciler.service.connections import Connections
+from reconciler.service.deps import Deps
+from reconciler.service.engine import Again, Turn
+from reconciler.service.engine.opening import open_engine
+from reconciler.service.metrics import Metrics
+from reconciler.service.notify.outbox import Outbox
+from reconciler.service.project_turn import ProjectTurns
+from reconciler.service.pulls import PullTurns
+from reconciler.service.source_turn import SourceTurns
+from reconciler.service.store.opening import open_store
+from reconciler.service.turns import Turns
+from reconciler.settings import Settings
+
+_HOUR_S: Final = 3600.0
+_DAY_S: Final = 86_400.0
+
+log = structlog.get_logger("reconciler")
+
+
+@dataclass(frozen=True)
+class Running:
+    """A service that runs: where it listens, and its parts."""
+
+    url: str
+    deps: Deps
+    stop: asyncio.Event
+
+
+async def serve(
+    config: Config, settings: Settings, environ: Mapping[str, str], ready: Callable[[Running], None]
+) -> None:
+    """Run the service until SIGTERM or Ctrl-C; `ready` hears when it listens.
+
+    Raises:
+        StateError: the address or the store is in use, or cannot be used.
+        StoreDown: the store does not answer at the start.
+    """
+    async with running(config, settings, environ) as service:
+        with _signals(service.stop):
+            ready(service)
+            await service.stop.wait()
+
+
+@contextlib.asynccontextmanager
+async def running(config: Config, settings: Settings, environ: Mapping[str, str]) -> AsyncIterator[Running]:
+    """A running service for as long as the block runs; what is under way ends in order."""
+    listener = _listen(config.spec.listen)
+    store = open_store(config.spec.store)
+    await store.open()
+    engine = open_engine(config.spec.store, concurrency=config.spec.limits.reconciles)
+    deps = Deps(Configured(config), store, engine, Metrics(), time.time, _replica(environ))
+    parts = _Parts(deps, Checkouts(settings, environ), Connections(settings), Outbox(deps))
+    parts.checkouts.configure(config)
+    stop, closing = asyncio.Event(), asyncio.Event()
+    service = Running(_url(listener), deps, closing)
+    tasks = [
+        asyncio.create_task(engine.serve(parts.turns().turn, stop)),
+        asyncio.create_task(_http(deps, listener, stop)),
+    ]
+    # Importing the SDK takes seconds; the first write should not wait for it, and the loop never.
+    tasks.append(asyncio.create_task(asyncio.to_thread(wiring.import_sdk)))
+    try:
+        for spec in config.spec.sources:
+            await engine.trigger(f"source/{spec.name}", "start")
+        await engine.trigger("housekeeping", "start", after_s=60)
+        yield service
+    finally:
+        stop.set()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await parts.close()
+        await asyncio.to_thread(wiring.close)
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """What turns work with."""
+
+    deps: Deps
+    checkouts: Checkouts
+    connections: Connections
+    outbox: Outbox
+
+    def turns(self) -> Turns:
+        """Every turn by the first part of its key."""
+        deps, checkouts, connections = self.deps, self.checkouts, self.connections
+
+        async def outbox(turn: Turn) -> Again | None:
+            return await self.outbox.flush(deps.now())
+
+        async def housekeeping(turn: Turn) -> Again | None:
+            await connections.close_idle()
+            retention, now = deps.configured.current.spec.retention, deps.now()
+            await deps.store.forget(
+                runs=retention.runs,
+                older_than=now - retention.days * _DAY_S,
+                audit_older_than=now - retention.audit_days * _DAY_S,
+                now=now,
+            )
+            return Again(_HOUR_S, "hourly")
+
+        return Turns(
+            {
+                "source": SourceTurns(deps, checkouts).turn,
+                "project": ProjectTurns(deps, checkouts, connections, self.outbox.tell_run).turn,
+                "pulls": PullTurns(deps, checkouts, connections, self.outbox).turn,
+                "outbox": outbox,
+                "housekeeping": housekeeping,
+            }
+        )
+
+    async def close(self) -> None:
+        """End every connection."""
+        await self.outbox.close()
+        await self.connections.close()
+        await self.deps.store.close()
+
+
+def _listen(listen: str) -> socket.socket:
+    """The bound socket, so that an address in use stops the start and not a running service.
+
+    Raises:
+        StateError: the address cannot be used.
+    """
+    host, _, port = listen.rpartition(":")
+    host = host.strip("[]")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, int(port)))
+    except OSError as error:
+        listener.close()
+        raise StateError(
+            f"cannot listen on {listen}", hint="Stop what uses it, or set `listen` to another address."
+        ) from error
+    return listener
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+async def _http(deps: Deps, listener: socket.socket, stop: asyncio.Event) -> None:
+    """Serve pages, API and webhooks until the stop."""
+    import uvicorn
+
+    from reconciler.service.app import make_app
+
+    server = uvicorn.Server(
+        uvicorn.Config(
+            make_app(deps),
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=True,
+            timeout_keep_alive=15,
+            timeout_graceful_shutdown=5,
+            lifespan="off",
+        )
+    )
+    # Signals are ours: they end turns first, and the server with them.
+    server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    await stop.wait()
+    server.should_exit = True
+    await serving
+
+
+@contextlib.contextmanager
+def _signals(stop: asyncio.Event) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+
+def _replica(environ: Mapping[str, str]) -> str:
+    """The name of this process: the pod's in Kubernetes."""
+    return f"{environ.get('HOSTNAME') or socket.gethostname()}-{os.getpid()}"

@@ -1,0 +1,358 @@
+"""One turn of a Project: one attempt, as `cli/apply` makes it; what is left over comes by the next turn.
+
+Reads top to bottom: `turn` prepares and keeps what came out, `_attempt` reads, decides and applies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+import uuid
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+import structlog
+
+from reconciler.apply import Outcome, Stop
+from reconciler.desired import DesiredProject
+from reconciler.errors import ReconcilerError, SourceError
+from reconciler.live import Ports
+from reconciler.loading import Loaded, failure, inputs_of, invalid, masker, notes_of, problems_of
+from reconciler.options import Allow, Memory
+from reconciler.plan import Plan
+from reconciler.reconcile import Inputs, Run, examine, reconcile, settled_meanwhile, unsettled
+from reconciler.report import ProjectRun
+from reconciler.resource import Key
+from reconciler.service.checkouts import Checkouts
+from reconciler.service.config_spec import seconds
+from reconciler.service.connections import Connections
+from reconciler.service.deps import Deps
+from reconciler.service.engine import Again, Turn
+from reconciler.service.keeping import Keeping, Ran, Tell
+from reconciler.service.orders import Orders, approved, asks, hold_of, ordered, over_and_done
+from reconciler.service.records import ProjectRecord
+from reconciler.service.source import Checkout
+from reconciler.windows import open_at
+
+log = structlog.get_logger("reconciler")
+
+# A version takes minutes to start; asking more often than every 10 s tells nothing new.
+_FIRST_PAUSE_S: Final = 1.0
+_LONGEST_PAUSE_S: Final = 10.0
+# After a push only what it changed is looked at, so that it is live at once; all of it follows this soon.
+_WHOLE_LOOK_AFTER_S: Final = 5.0
+# More than that is read faster as a list.
+_MOST_BY_KEY: Final = 200
+# Rule P3: before a correction of drift the source's server is asked again, unless it said so just now.
+_JUST_NOW_S: Final = 1.0
+
+
+@dataclass
+class _Release:
+    """What this process knows of a Project between turns: nothing that a restart may not lose."""
+
+    memory: Memory = field(default_factory=Memory)
+    commit: str = ""
+    first: Plan | None = None
+    outcomes: list[Outcome] = field(default_factory=list)
+    waiting: frozenset[Key] = frozenset()
+    pause_s: float = _FIRST_PAUSE_S
+    whole_at: float = -1.0
+
+    def settled(self) -> None:
+        """Nothing waits any more; plans of thousands of agents need not be kept."""
+        self.first, self.outcomes, self.waiting = None, [], frozenset()
+        self.pause_s = _FIRST_PAUSE_S
+
+
+@dataclass(frozen=True)
+class _Sight:
+    """What one turn works with: its row, the Project as Git has it, and the inputs after all orders."""
+
+    row: ProjectRecord
+    loaded: Loaded
+    project: DesiredProject
+    inputs: Inputs
+    orders: Orders
+    commit: str
+
+
+class ProjectTurns:
+    """Turns of `project/NAME`."""
+
+    def __init__(self, deps: Deps, checkouts: Checkouts, connections: Connections, tell: Tell) -> None:
+        self._deps = deps
+        self._checkouts = checkouts
+        self._connections = connections
+        self._keeping = Keeping(deps, tell)
+        self._releases: dict[str, _Release] = {}
+
+    async def turn(self, turn: Turn) -> Again | None:
+        """One attempt at a Project, and when the next one is due."""
+        name = turn.key.removeprefix("project/")
+        row = await self._deps.store.project(name)
+        if row is None or row.removed or row.source not in self._checkouts:
+            self._releases.pop(name, None)
+            return None
+        run = uuid.uuid4().hex[:16]
+        with structlog.contextvars.bound_contextvars(run=run, project=name):
+            started = time.monotonic()
+            ran = await self._ran(turn, row, run)
+            again = self._again(ran)
+            await self._keeping.keep(ran, again.after_s)
+            result, took_s = ran.result, time.monotonic() - started
+            self._deps.metrics.reconciles.labels(name, result).inc()
+            self._deps.metrics.reconcile_s.labels(name).observe(took_s)
+            log.info("run_ended", result=result, commit=ran.commit, took_s=round(took_s, 3))
+            return again
+
+    async def _ran(self, turn: Turn, row: ProjectRecord, run: str) -> Ran:
+        """The attempt with whatever became of it; only the store's own failures are raised."""
+        base = Ran(run, row, turn.reasons, self._deps.now())
+        try:
+            sight = await self._sight(turn, row)
+        except ReconcilerError as error:
+            return replace(base, run=ProjectRun(row.name, row.endpoint, failed=failure(error)), error=error)
+        if isinstance(sight, ProjectRun):
+            return replace(base, run=sight, commit=row.wanted)
+        base = replace(base, commit=sight.commit, hold=sight.orders.hold, inputs=sight.inputs)
+        settings = sight.project.project
+        try:
+            async with self._connections.ports(
+                settings.name, settings.endpoint, sight.loaded.zipped
+            ) as ports:
+                return await self._attempt(turn, base, sight, ports)
+        except ReconcilerError as error:
+            self._releases.pop(row.name, None)
+            failed = ProjectRun(settings.name, settings.endpoint, failed=failure(error))
+            return replace(base, run=self._dressed(failed, sight), error=error)
+
+    # Reading what is wanted
+
+    async def _sight(self, turn: Turn, row: ProjectRecord) -> _Sight | ProjectRun:
+        """What Git wants at the newest commit, with what people want laid over it.
+
+        A Project with problems is looked at as it was before them, and not written (rule I1); without
+        such a state its problems are all there is to say.
+        """
+        checkout, stale = await self._checkout(row)
+        found = (one for one in checkout.loaded.projects if one.project.name == row.name)
+        project = next(found, None)
+        if project is None:
+            raise SourceError(
+                f"Project {row.name} is not in source {row.source} at {checkout.commit[:12]}",
+                hint="The next look at the source tells whether it was removed.",
+            )
+        loaded, hold = checkout.loaded, ""
+        problems = problems_of(project)
+        if problems and not (project.invalid_skipped and problems == project.problems):
+            good = self._checkouts.last_good(row.name)
+            if good is None:
+                return _with_problems(invalid(project), project)
+            count, at = len(problems), checkout.commit[:12]
+            loaded, project = good
+            hold = (
+                f"{count} problem{'s' * (count != 1)} in the manifests at {at}; "
+                f"drift is reported against {loaded.revision[:12]}"
+            )
+        else:
+            self._checkouts.keep_good(loaded, project)
+        orders = await self._orders(turn, row, project, stale, hold)
+        inputs = ordered(inputs_of(loaded, project, Allow()), orders)
+        return _Sight(row, loaded, project, inputs, orders, loaded.revision)
+
+    async def _checkout(self, row: ProjectRecord) -> tuple[Checkout, str]:
+        """The source at the newest commit that could be read, and why that may be old, "" when it is not."""
+        source, known = await self._deps.store.source(row.source), self._checkouts.newest(row.source)
+        stale = source.error if source is not None else ""
+        if known is not None and (stale or (source is not None and source.good == known.commit)):
+            return known, stale
+        try:
+            return await self._checkouts.read(row.source, source.good if source else row.wanted), stale
+        except SourceError as error:
+            if known is None:
+                raise
+            return known, stale or str(error)
+
+    async def _orders(
+        self, turn: Turn, row: ProjectRecord, project: DesiredProject, stale: str, hold: str
+    ) -> Orders:
+        store, now = self._deps.store, self._deps.now()
+        manual = any(reason.startswith("manual") for reason in turn.reasons)
+        window = open_at(project.project.sync.windows, now, manual=manual)
+        closed = "" if window.open else window.why
+        old = ""
+        if stale:
+            keep = f"the source cannot be read: {stale}"
+            # A release that began goes on; everything else waits until we know what is newest (rule P3).
+            going = self._releases.get(row.name)
+            old = "" if going and going.waiting and going.commit == row.revision else keep
+        else:
+            keep = ""
+        return Orders(
+            hold=hold or hold_of(await store.suspension(row.name), closed, old),
+            keep=keep,
+            pins=await store.pins(row.name),
+            now=now,
+        )
+
+    # One attempt
+
+    async def _attempt(self, turn: Turn, base: Ran, sight: _Sight, ports: Ports) -> Ran:
+        release = self._releases.setdefault(sight.row.name, _Release())
+        if release.commit != sight.commit:
+            release.commit, release.memory = sight.commit, replace(release.memory, not_taken={})
+            release.settled()
+        keys = self._keys(turn, sight, release)
+        plan = await examine(sight.inputs, ports, release.memory, keys=keys)
+        inputs = sight.inputs
+        approval = None if keys else await self._deps.store.approved(sight.row.name)
+        lifted = None if sight.orders.hold else approved(inputs, plan, approval, self._deps.now())
+        if approval is not None and not sight.orders.hold:
+            await self._deps.store.take_approval(sight.row.name)
+        if lifted is not None:
+            inputs = lifted
+            plan = await examine(inputs, ports, release.memory)
+        ran = replace(base, inputs=inputs, plan=plan, whole=not keys)
+        if not plan.observe:
+            if plan.needs_sdk and not await self._newest(sight):
+                ran = replace(ran, superseded=True)
+            else:
+                ran = await self._applied(turn, ran, ports, release)
+        ran = replace(
+            ran,
+            asked="" if keys else asks(plan, inputs, sight.orders.hold),
+            run=self._report(sight, plan, release),
+            pins_over=() if keys else over_and_done(sight.orders.split()[1], plan),
+        )
+        if ran.superseded:
+            # What this run was about is only half done: the next one looks at everything.
+            release.whole_at = -1.0
+        elif not keys:
+            release.whole_at = time.monotonic()
+        if not release.waiting or ran.superseded:
+            release.settled()
+        return ran
+
+    def _keys(self, turn: Turn, sight: _Sight, release: _Release) -> Collection[Key]:
+        """Which resources to look at: () for all of them.
+
+        Only what waits, in a release under way; only what a push changed, where the whole was looked at
+        lately. Whatever adds or removes agents is judged as a whole.
+        """
+        name = sight.row.name
+        changed = self._checkouts.take_changes(sight.row.source, name)
+        quick = all(reason.startswith(("commit", "requeue")) for reason in turn.reasons)
+        recent = time.monotonic() - release.whole_at < 2 * sight.row.interval_s and release.whole_at >= 0
+        if not quick or not recent or sight.orders.hold or sight.orders.pins or changed is None:
+            release.settled()
+            return ()
+        wanted, known = sight.inputs.desired.keys(), self._keeping.known(name)
+        keys = changed | release.waiting
+        if len(keys) > _MOST_BY_KEY or any(key not in wanted or key.local not in known for key in keys):
+            release.settled()
+            return ()
+        return sorted(keys)
+
+    async def _newest(self, sight: _Sight) -> bool:
+        """Whether this is still the newest commit, asked right before the first write (rule P3)."""
+        source = sight.row.source
+        if self._checkouts.asked_s_ago(source) < _JUST_NOW_S or sight.orders.keep:
+            return True
+        head = await self._checkouts.head(source)
+        if head in (sight.commit, ""):
+            return True
+        newest = self._checkouts.newest(source)
+        if newest is not None and newest.commit == head:
+            return newest.loaded.revision == sight.commit
+        await self._deps.engine.trigger(f"source/{source}", "newer commit")
+        return False
+
+    async def _applied(self, turn: Turn, ran: Ran, ports: Ports, release: _Release) -> Ran:
+        assert ran.plan is not None
+        assert ran.inputs is not None
+        stop = Stop()
+        watching = asyncio.create_task(self._watch(turn, ran.row, stop))
+        await self._keeping.begin(ran)
+        run = Run(stop, memory=release.memory, permit=lambda: self._permit(turn, ran.row))
+        try:
+            attempt = await reconcile(ran.inputs, ports, ran.plan, run)
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+        release.memory = attempt.memory
+        release.first = release.first or ran.plan
+        # Of what waited, this reading may say that it needs nothing more.
+        waited = [outcome for outcome in settled_meanwhile(ran.plan) if outcome.key in release.waiting]
+        release.outcomes += [*waited, *attempt.outcomes]
+        release.waiting = unsettled(attempt)
+        superseded = stop.asked.is_set()
+        return replace(ran, outcomes=attempt.outcomes, superseded=superseded)
+
+    async def _permit(self, turn: Turn, row: ProjectRecord) -> bool:
+        """Whether the next write may start: the Project is still ours, and no newer commit was seen."""
+        if not await turn.holds():
+            return False
+        now = await self._deps.store.project(row.name)
+        suspended = await self._deps.store.suspension(row.name)
+        return now is not None and now.wanted == row.wanted and suspended is None
+
+    async def _watch(self, turn: Turn, row: ProjectRecord, stop: Stop) -> None:
+        """Ends the run when the Project is lost, or a newer commit was seen meanwhile."""
+        lost = asyncio.create_task(turn.lost.wait())
+        newer = asyncio.create_task(turn.newer.wait())
+        try:
+            while not stop.asked.is_set():
+                await asyncio.wait({lost, newer}, return_when=asyncio.FIRST_COMPLETED)
+                if lost.done() or not await self._permit(turn, row):
+                    stop.asked.set()
+                elif newer.done():
+                    turn.newer.clear()
+                    newer = asyncio.create_task(turn.newer.wait())
+        finally:
+            lost.cancel()
+            newer.cancel()
+            await asyncio.gather(lost, newer, return_exceptions=True)
+
+    # What came out
+
+    def _report(self, sight: _Sight, plan: Plan, release: _Release) -> ProjectRun:
+        settings = sight.project.project
+        run = ProjectRun(
+            settings.name,
+            settings.endpoint,
+            release.first or plan,
+            tuple(release.outcomes),
+            plan,
+        )
+        return self._dressed(run, sight)
+
+    def _dressed(self, run: ProjectRun, sight: _Sight) -> ProjectRun:
+        problems = problems_of(sight.project)
+        notes = (*notes_of(sight.loaded, sight.project), *problems)
+        return replace(run, notes=notes, skipped=len(problems), masker=masker(sight.project))
+
+    def _again(self, ran: Ran) -> Again:
+        """When the next turn is due: soon for what waits, later and later for what fails."""
+        row, release = ran.row, self._releases.get(ran.row.name)
+        spread = random.uniform(0.9, 1.1)
+        if ran.superseded:
+            return Again(_FIRST_PAUSE_S, "superseded")
+        if ran.broken:
+            backoff = self._deps.configured.current.spec.backoff
+            longest_s = min(seconds(backoff.longest), max(row.interval_s, seconds(backoff.first)))
+            pause_s = min(seconds(backoff.first) * 2.0 ** min(row.failures, 16), longest_s)
+            return Again(pause_s * random.uniform(0.5, 1.0), "retry")
+        if release is not None and release.waiting:
+            pause_s = release.pause_s
+            release.pause_s = min(pause_s * 1.5, _LONGEST_PAUSE_S)
+            return Again(pause_s, "requeue")
+        if not ran.whole:
+            return Again(_WHOLE_LOOK_AFTER_S, "check")
+        return Again(row.interval_s * spread, "interval")
+
+
+def _with_problems(run: ProjectRun, project: DesiredProject) -> ProjectRun:
+    return replace(run, masker=masker(project))

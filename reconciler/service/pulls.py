@@ -1,0 +1,85 @@
+"""One turn of a source's pull requests: what each would do, as a comment on it. Nothing is applied."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import Final
+
+import structlog
+
+from reconciler.desired import DesiredProject
+from reconciler.errors import ReconcilerError, explain
+from reconciler.globs import compiled
+from reconciler.loading import Loaded, inputs_of, masker, notes_of
+from reconciler.options import Allow
+from reconciler.reconcile import examine
+from reconciler.report import ProjectReport, ProjectRun, project_report
+from reconciler.service.checkouts import Checkouts
+from reconciler.service.config_spec import seconds
+from reconciler.service.connections import Connections
+from reconciler.service.deps import Deps
+from reconciler.service.engine import Again, Turn
+from reconciler.service.notify.judging import permitted
+from reconciler.service.notify.outbox import Outbox
+from reconciler.service.notify.plans import PullPlans
+
+log = structlog.get_logger("reconciler")
+
+# The next part of many pull requests comes this soon, after other keys had their turn.
+_NEXT_S: Final = 1.0
+
+
+class PullTurns:
+    """Turns of `pulls/SOURCE`."""
+
+    def __init__(self, deps: Deps, checkouts: Checkouts, connections: Connections, outbox: Outbox) -> None:
+        self._deps = deps
+        self._checkouts = checkouts
+        self._connections = connections
+        self._outbox = outbox
+
+    async def turn(self, turn: Turn) -> Again | None:
+        """Plan the pull requests that moved; the next look comes with the source's interval."""
+        name = turn.key.removeprefix("pulls/")
+        spec = next((spec for spec in self._deps.configured.current.spec.sources if spec.name == name), None)
+        forge = self._outbox.forge(name)
+        if spec is None or spec.forge is None or not spec.forge.pull_requests or forge is None:
+            return None
+        try:
+            base = self._checkouts.newest(name) or await self._checkouts.read(name)
+            environ = permitted(base.loaded.snapshot, self._checkouts.environ)
+            plans = PullPlans(
+                source=name,
+                branch=base.ref,
+                forge=forge,
+                store=self._deps.store,
+                load=lambda ref: self._load(name, ref, environ),
+                examine=self._examine,
+                handles=lambda project: any(compiled(glob).fullmatch(project) for glob in spec.projects),
+                link=self._deps.configured.current.spec.public_url or "",
+            )
+            if await plans.look(base.loaded):
+                return Again(_NEXT_S, "more pull requests")
+        except ReconcilerError as error:
+            # A forge that is away, or a repository: the next look may do better, and nothing depends on it.
+            log.warning("pull_requests_unread", source=name, error=explain(error), hint=error.hint)
+        return Again(seconds(spec.interval), "poll")
+
+    async def _load(self, source: str, ref: str, environ: Mapping[str, str]) -> Loaded:
+        return await asyncio.to_thread(self._checkouts.reader(source).at, ref, environ)
+
+    async def _examine(self, project: DesiredProject, loaded: Loaded) -> ProjectReport:
+        settings = project.project
+        inputs = inputs_of(loaded, project, Allow())
+        async with self._connections.ports(settings.name, settings.endpoint, loaded.zipped) as ports:
+            plan = await examine(inputs, ports)
+        run = ProjectRun(
+            settings.name,
+            settings.endpoint,
+            plan,
+            notes=notes_of(loaded, project),
+            masker=masker(project),
+        )
+        return project_report("plan", run, int(time.time()))

@@ -1,0 +1,182 @@
+"""One turn of a source: ask what is newest, fetch and verify it, tell the Projects it concerns."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Final
+
+import structlog
+
+from reconciler.desired import DesiredProject
+from reconciler.errors import InvalidInput, ReconcilerError, explain
+from reconciler.loading import problems_of
+from reconciler.service.checkouts import Checkouts
+from reconciler.service.config_spec import SourceSpec, seconds
+from reconciler.service.deps import Deps
+from reconciler.service.engine import Again, Turn
+from reconciler.service.records import EventRecord, Health, Page, ProjectRecord, SourceRecord
+from reconciler.service.source import Checkout
+
+log = structlog.get_logger("reconciler")
+
+# Problems kept in the source's row; the rest is in the log and in `reconciler validate`.
+_MOST_PROBLEMS: Final = 50
+# Rows are written at least this often while nothing moves, so that pages can say when we last looked.
+_SEEN_S: Final = 30.0
+_ALL: Final = Page(limit=1000)
+
+
+class SourceTurns:
+    """Turns of `source/NAME`."""
+
+    def __init__(self, deps: Deps, checkouts: Checkouts) -> None:
+        self._deps = deps
+        self._checkouts = checkouts
+
+    async def turn(self, turn: Turn) -> Again | None:
+        """Look at the source once; the next look comes by itself after its interval."""
+        name = turn.key.removeprefix("source/")
+        spec = next((spec for spec in self._deps.configured.current.spec.sources if spec.name == name), None)
+        if spec is None:
+            return None
+        record = await self._deps.store.source(name) or SourceRecord(name, spec.url, spec.ref or "")
+        try:
+            await self._look(spec, record)
+        except ReconcilerError as error:
+            await self._unread(record, error)
+        if spec.forge is not None and spec.forge.pull_requests:
+            await self._deps.engine.trigger(f"pulls/{name}", "source")
+        spread = 1 + random.uniform(-1, 1) * spec.jitter_percent / 100
+        return Again(seconds(spec.interval) * spread, "poll")
+
+    async def _look(self, spec: SourceSpec, record: SourceRecord) -> None:
+        deps, now = self._deps, self._deps.now()
+        head = await self._checkouts.head(spec.name)
+        known = self._checkouts.newest(spec.name)
+        if known is not None and known.commit == head and not record.error:
+            deps.metrics.fetches.labels(spec.name, "unchanged").inc()
+            if now - record.seen_at >= _SEEN_S:
+                await deps.store.put_source(replace(record, head=head, seen_at=now))
+            return
+        if head != record.head:
+            record = replace(record, head=head, seen_at=now)
+            await deps.store.put_source(record)
+        checkout = await self._checkouts.read(spec.name, head)
+        deps.metrics.fetches.labels(spec.name, "fetched").inc()
+        problems = _problems(checkout)
+        await deps.store.put_source(
+            replace(
+                record,
+                url=checkout.loaded.snapshot.root,
+                ref=checkout.ref,
+                head=checkout.commit,
+                good=checkout.commit,
+                good_time=checkout.time,
+                seen_at=now,
+                fetched_at=now,
+                stale_since=0,
+                error="",
+                hint="",
+                problems=problems,
+            )
+        )
+        if record.error:
+            await self._event("source-recovered", "info", record, f"source {spec.name} can be read again")
+        log.info("source_read", source=spec.name, commit=checkout.commit, problems=len(problems))
+        await self._tell(spec, checkout)
+
+    async def _unread(self, record: SourceRecord, error: ReconcilerError) -> None:
+        """Keep the last good state, and say since when it is old; nothing is deleted."""
+        messages = explain(error)
+        problems = error.problems if isinstance(error, InvalidInput) else ()
+        self._deps.metrics.fetches.labels(record.name, "failed").inc()
+        log.warning("source_unread", source=record.name, error=messages, hint=error.hint)
+        if not record.error:
+            first = f"source {record.name}: {messages[0]}"
+            await self._event("source-stale", "error", record, first, error.hint)
+        now = self._deps.now()
+        shown = tuple(str(problem) for problem in problems[:_MOST_PROBLEMS])
+        await self._deps.store.put_source(
+            replace(
+                record,
+                seen_at=now,
+                stale_since=record.stale_since or now,
+                error="; ".join(messages)[:2000],
+                hint=error.hint,
+                problems=shown,
+            )
+        )
+
+    async def _tell(self, spec: SourceSpec, checkout: Checkout) -> None:
+        """Trigger the Projects that this checkout changes; the others go on in their own time."""
+        store, engine = self._deps.store, self._deps.engine
+        rows = {row.name: row for row in (await store.projects(source=spec.name, page=_ALL))[0]}
+        projects = {project.project.name: project for project in checkout.loaded.projects}
+        concerned = []
+        for name, project in projects.items():
+            row = rows.get(name) or await store.project(name)
+            if row is not None and row.source != spec.name and row.source in self._checkouts:
+                await self._name_taken(spec, row)
+                continue
+            fresh = row is None or row.removed or row.source != spec.name
+            if fresh:
+                await store.put_project(_row(row, project, spec))
+            changed = checkout.changed.get(name)
+            if fresh or changed is None or changed or problems_of(project):
+                concerned.append(name)
+        await store.want(spec.name, concerned, checkout.commit)
+        for name in projects:
+            if name in concerned:
+                await engine.trigger(f"project/{name}", f"commit {checkout.commit[:12]}")
+            else:
+                # Waits already unless the queue was lost; then this starts its interval again.
+                interval_s = projects[name].project.sync.interval_s
+                await engine.trigger(f"project/{name}", "interval", after_s=interval_s)
+        await self._gone(row for name, row in rows.items() if name not in projects and not row.removed)
+
+    async def _gone(self, rows: Iterable[ProjectRecord]) -> None:
+        """Removing a Project file deletes nothing (rule I4)."""
+        for row in rows:
+            await self._deps.store.put_project(
+                replace(row, removed=True, health=Health.UNKNOWN, reason="its file is gone from the source")
+            )
+            message = f"Project {row.name} is gone from its source; its agents stay as they are"
+            await self._event("project-removed", "warning", row, message)
+
+    async def _name_taken(self, spec: SourceSpec, row: ProjectRecord) -> None:
+        message = f"Project {row.name} is in source {row.source} already; the one in {spec.name} is left out"
+        log.warning("project_name_taken", project=row.name, source=spec.name, other=row.source)
+        if await self._deps.store.first_time(
+            "name-taken", f"{spec.name}/{row.name}", now=self._deps.now(), within_s=86400
+        ):
+            hint = "Rename one of them: names of Projects are unique in one service."
+            await self._event("failure", "error", row, message, hint)
+
+    async def _event(
+        self, type_: str, severity: str, row: SourceRecord | ProjectRecord, message: str, hint: str = ""
+    ) -> None:
+        source, project = (row.name, "") if isinstance(row, SourceRecord) else (row.source, row.name)
+        event = EventRecord(self._deps.now(), type_, severity, project, message, source=source, hint=hint)
+        await self._deps.store.add_events([event])
+        await self._deps.engine.trigger("outbox", "event")
+
+
+def _problems(checkout: Checkout) -> tuple[str, ...]:
+    found = [str(problem) for project in checkout.loaded.projects for problem in problems_of(project)]
+    return tuple(dict.fromkeys(found))[:_MOST_PROBLEMS]
+
+
+def _row(old: ProjectRecord | None, project: DesiredProject, spec: SourceSpec) -> ProjectRecord:
+    settings = project.project
+    row = old or ProjectRecord(settings.name, spec.name)
+    return replace(
+        row,
+        source=spec.name,
+        endpoint=settings.endpoint,
+        owner=settings.owner,
+        mode=settings.sync.mode,
+        interval_s=settings.sync.interval_s,
+        removed=False,
+    )

@@ -1,0 +1,323 @@
+"""Stories of the service: what a push, an edit, an outage and a person come to. Each ends with nothing to do.
+
+The service runs in the test's process over real HTTP; the repository is a real one, and so is the store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from reconciler.service.records import Approved, Pin, Suspension
+from tests.service.living import living
+from tests.world import World, hosted, prompt
+
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
+
+
+async def idle(life) -> None:
+    """A manual sync finds nothing to do and writes nothing."""
+    await life.health("in-sync")
+    life.world.forget()
+    before = (await life.project()).last_run_at
+    await life.sync()
+
+    async def ran() -> bool:
+        return (await life.project()).last_run_at > before
+
+    await life.until(ran)
+    assert life.world.writes() == []
+    await asyncio.to_thread(life.world.in_sync)
+
+
+async def test_a_push_becomes_live_agents_and_the_next_run_finds_nothing(world: World, tmp_path: Path):
+    world.agent("triage")
+    first = world.commit()
+    async with living(world, tmp_path) as life:
+        await life.at(first)
+        await life.health("in-sync")
+        assert world.names() == ["triage"]
+        world.agent("triage", prompt("Answer at length."))
+        second = await life.push()
+        await life.at(second)
+        await life.health("in-sync")
+        assert world.numbers("triage") == ["2", "1"]
+        assert [run.result for run in await life.runs()] == ["applied", "applied"]
+        await idle(life)
+
+
+async def test_an_edit_in_the_portal_is_reported_and_taken_back(world: World, tmp_path: Path):
+    world.agent("triage")
+    first = world.commit()
+    async with living(world, tmp_path) as life:
+        await life.at(first)
+        world.edit("triage", instructions="Be rude.")
+        await life.sync()
+        await life.until(lambda: world.traffic("triage") == [("1", 100)])
+        assert world.numbers("triage") == ["2", "1"], "the version that Git wants is there already"
+        told = await life.until(lambda: life.events("drift"))
+        assert told == ["Agent/triage was changed by somebody else"]
+        await idle(life)
+
+
+async def test_a_removed_manifest_deletes_its_agent(world: World, tmp_path: Path):
+    world.agent("triage")
+    world.agent("billing")
+    first = world.commit()
+    async with living(world, tmp_path) as life:
+        await life.at(first)
+        world.remove("agents/billing.yaml")
+        second = await life.push()
+        await life.at(second)
+        assert world.names() == ["triage"]
+        rows, total = await life.service.deps.store.resources("prod")
+        assert [row.resource for row in rows] == ["Agent/triage"]
+        assert total == 1
+        await idle(life)
+
+
+@pytest.mark.rule("I1")
+async def test_a_broken_push_writes_nothing_and_drift_is_still_reported(world: World, tmp_path: Path):
+    world.agent("triage")
+    first = world.commit()
+    async with living(world, tmp_path) as life:
+        await life.at(first)
+        world.write("agents/triage.yaml", "apiVersion: reconciler/v1\nkind: Agent\nspec: {oops\n")
+        broken = await life.push()
+        world.forget()
+
+        async def told() -> bool:
+            row = await life.project()
+            return row.wanted == broken and "problem" in row.reason
+
+        await life.until(told)
+        row = await life.project()
+        assert row.revision == first
+        assert first[:12] in row.reason
+        world.edit("triage", instructions="Be rude.")
+        await life.sync()
+        await life.health("drifted")
+        assert [line for line in world.writes() if "DELETE" in line] == []
+        assert world.numbers("triage") == ["2", "1"], "nothing but the edit was made"
+        world.agent("triage")
+        await life.push("Repair")
+        await life.health("in-sync")
+        await idle(life)
+
+
+async def test_a_source_that_cannot_be_fetched_keeps_the_state_and_deletes_nothing(
+    world: World, tmp_path: Path
+):
+    world.agent("triage")
+    first = world.commit()
+    async with living(world, tmp_path) as life:
+        await life.at(first)
+        away = world.repo.with_name("away")
+        shutil.move(world.repo, away)
+        await life.service.deps.engine.trigger("source/agents", "webhook")
+
+        async def stale() -> bool:
+            source = await life.service.deps.store.source("agents")
+            return bool(source and source.error and source.stale_since)
+
+        await life.until(stale)
+        world.edit("triage", instructions="Be rude.")
+        world.forget()
+        await life.sync()
+        row = await life.health("drifted")
+        assert "source cannot be read" in row.reason
+        assert world.writes() == []
+        assert world.names() == ["triage"]
+        shutil.move(away, world.repo)
+        await life.service.deps.engine.trigger("source/agents", "webhook")
+        await life.sync()
+        await life.until(lambda: world.traffic("triage") == [("1", 100)])
+        await life.health("in-sync")
+        assert await life.events("source-recovered") == ["source agents can be read again"]
+        await idle(life)
+
+
+async def test_a_suspended_project_is_looked_at_and_not_written(world: World, tmp_path: Path):
+    world.agent("triage")
+    first = world.commit()
+    async with living(world, tmp_path) as life:
+        await life.at(first)
+        store = life.service.deps.store
+        await store.suspend(Suspension("prod", "ada", "release freeze", time.time()))
+        world.agent("triage", prompt("Answer at length."))
+        second = await life.push()
+        row = await life.health("observed")
+        assert row.reason == "suspended by ada: release freeze"
+        assert row.revision == second
+        assert world.numbers("triage") == ["1"]
+        await store.resume("prod")
+        await life.sync()
+        await life.until(lambda: world.numbers("triage") == ["2", "1"])
+        await idle(life)
+
+
+@pytest.mark.rule("R5")
+async def test_a_rollback_holds_until_it_expires(world: World, tmp_path: Path):
+    world.agent("triage", hosted())
+    world.commit()
+    async with living(world, tmp_path) as life:
+        await life.health("in-sync")
+        world.agent("triage", hosted("registry.example.com/triage:2.0"))
+        second = await life.push()
+        await life.at(second)
+        await life.until(lambda: world.traffic("triage") == [("2", 100)])
+        now = time.time()
+        pin = Pin("prod", "Agent/triage", "1", "ada", "errors", now, now + 3600, second)
+        await life.service.deps.store.put_pin(pin)
+        await life.sync()
+        await life.until(lambda: world.traffic("triage") == [("1", 100)])
+        await life.health("in-sync")
+        for _ in range(2):
+            await life.sync()
+            await asyncio.sleep(0.2)
+        assert world.traffic("triage") == [("1", 100)]
+        await life.service.deps.store.put_pin(
+            Pin("prod", "Agent/triage", "1", "ada", "errors", now, now - 1, second)
+        )
+        await life.sync()
+        await life.until(lambda: world.traffic("triage") == [("2", 100)])
+        await life.sync()
+        await life.until(lambda: life.events("pin-expired"))
+        assert await life.service.deps.store.pins("prod") == ()
+        await idle(life)
+
+
+async def test_the_newest_commit_ends_the_wait_for_an_older_one(world: World, tmp_path: Path):
+    world.settings(provisioning={"delay_s": 4})
+    world.agent("triage", hosted())
+    first = world.commit()
+    async with living(world, tmp_path) as life:
+        await life.until(lambda: world.live("triage"))
+        assert (await life.at(first)).health == "waiting"
+        world.agent("quick", prompt())
+        world.agent("triage", hosted("registry.example.com/triage:2.0"))
+        second = await life.push()
+        started = time.monotonic()
+        await life.until(lambda: world.live("quick"))
+        assert time.monotonic() - started < 1.5
+        await life.at(second)
+        await life.health("in-sync")
+        assert world.numbers("triage") == ["2", "1"]
+        await idle(life)
+
+
+@pytest.mark.rule("D2")
+async def test_deletions_beyond_the_limit_wait_for_an_approval_of_exactly_that_plan(
+    world: World, tmp_path: Path
+):
+    for number in range(8):
+        world.agent(f"agent-{number}")
+    world.commit()
+    async with living(world, tmp_path) as life:
+        await life.health("in-sync")
+        world.remove(*(f"agents/agent-{number}.yaml" for number in range(7)))
+        await life.push()
+        row = await life.health("refused")
+        assert row.asks == "deletions beyond the limit"
+        assert len(world.names()) == 8
+        store, now = life.service.deps.store, time.time()
+        await store.approve(Approved("prod", "of another plan", "ada", "", now, now + 60))
+        await life.sync()
+        await life.until(lambda: taken(life))
+        assert len(world.names()) == 8
+        await store.approve(Approved("prod", row.digest, "ada", "spring cleaning", now, now + 60))
+        await life.sync()
+        await life.until(lambda: world.names() == ["agent-7"])
+        await idle(life)
+
+
+async def taken(life) -> bool:
+    """Whether the approval was looked at; it is good for one run only."""
+    return await life.service.deps.store.approved("prod") is None
+
+
+async def test_a_project_that_only_observes_reports_and_writes_nothing(world: World, tmp_path: Path):
+    world.project(sync={"mode": "observe"})
+    world.agent("triage")
+    first = world.commit()
+    async with living(world, tmp_path) as life:
+        await life.at(first)
+        row = await life.health("observed")
+        assert row.asks == "1 change of a Project that only observes"
+        assert world.names() == []
+        now = time.time()
+        await life.service.deps.store.approve(Approved("prod", row.digest, "ada", "go", now, now + 60))
+        await life.sync()
+        await life.until(lambda: world.names() == ["triage"])
+        await idle(life)
+
+
+async def test_a_project_that_fails_delays_no_other_and_recovers(world: World, tmp_path: Path):
+    world.agent("triage")
+    world.project("broken", endpoint="http://127.0.0.1:9/api/projects/none", owner="git.example.com/b#x")
+    first = world.commit()
+    async with living(world, tmp_path, backoff={"first": "1s", "longest": "2s"}) as life:
+        await life.at(first)
+        await life.health("in-sync")
+        row = await life.health("failed", "broken", within_s=60)
+        assert "cannot" in row.reason
+        assert row.failures >= 1
+        world.agent("triage", prompt("Answer at length."))
+        second = await life.push()
+        started = time.monotonic()
+        await life.until(lambda: world.numbers("triage") == ["2", "1"])
+        assert time.monotonic() - started < 2
+        assert await life.events("failure")
+        world.project("broken", endpoint=f"{world.url}/api/projects/{world.name}-b", owner="b")
+        third = await life.push()
+        await life.at(third, "broken")
+        await life.health("in-sync", "broken")
+        assert (await life.project("broken")).failures == 0
+        assert second != third
+
+
+@pytest.mark.rule("I4")
+async def test_removing_a_project_file_deletes_nothing(world: World, tmp_path: Path):
+    world.agent("triage")
+    first = world.commit()
+    async with living(world, tmp_path) as life:
+        await life.at(first)
+        world.project("other", endpoint=f"{world.url}/api/projects/{world.name}-o", owner="o")
+        world.remove("prod.yaml")
+        await life.push()
+        await life.until(lambda: removed(life))
+        assert world.names() == ["triage"]
+        assert await life.events("project-removed") == [
+            "Project prod is gone from its source; its agents stay as they are"
+        ]
+
+
+async def removed(life) -> bool:
+    return (await life.project()).removed
+
+
+@pytest.mark.rule("R4")
+async def test_a_version_that_fails_to_start_is_told_with_its_remedy(world: World, tmp_path: Path):
+    world.agent("triage", hosted())
+    world.commit()
+    async with living(world, tmp_path) as life:
+        await life.health("in-sync")
+        world.settings(
+            provisioning={"delay_s": 0.1, "outcome": "failed", "error": {"code": "image_pull_failed"}}
+        )
+        world.agent("triage", hosted("registry.example.com/triage:oops"))
+        await life.push()
+        await life.health("failed")
+        row = await life.service.deps.store.resource("prod", "Agent/triage")
+        assert row is not None
+        assert row.health == "failed"
+        assert "image_pull_failed" in str(row.detail)
+        assert world.traffic("triage") == [("1", 100)]
+        world.forget()
+        await life.sync()
+        await asyncio.sleep(0.5)
+        assert world.writes() == [], "a failed version is not made again until its manifest changes"

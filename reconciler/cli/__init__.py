@@ -20,6 +20,7 @@ from reconciler.cli import (
     plan,
     sandbox,
     schema,
+    serve,
     status,
     validate,
 )
@@ -41,6 +42,7 @@ app.command("apply")(apply.apply)
 app.command("drift")(drift.drift)
 app.command("status")(status.status)
 app.command("import")(import_.import_)
+app.command("serve")(serve.serve)
 app.command("sandbox")(sandbox.sandbox)
 app.command("schema")(schema.schema)
 app.command("doctor")(doctor.doctor)

@@ -13,6 +13,7 @@ from reconciler.source import Snapshot, open_source
 
 if TYPE_CHECKING:
     from reconciler.foundry.pipeline import Pipe
+    from reconciler.foundry.sending import Observer
     from reconciler.sandbox import Sandbox
 
 _SANDBOX = "sandbox://"
@@ -50,11 +51,14 @@ def address(endpoint: str, settings: Settings) -> str:
 
 
 @asynccontextmanager
-async def connected(endpoint: str, settings: Settings) -> AsyncIterator[Pipe]:
-    """The pipeline to one endpoint, open while the block runs."""
+async def connected(
+    endpoint: str, settings: Settings, observer: Observer | None = None
+) -> AsyncIterator[Pipe]:
+    """The pipeline to one endpoint, open while the block runs; the observer hears of each request."""
     from reconciler.foundry.pipeline import open_pipe
 
-    async with open_pipe(address(endpoint, settings), connections=settings.concurrency + 4) as pipe:
+    where, most = address(endpoint, settings), settings.concurrency + 4
+    async with open_pipe(where, connections=most, observer=observer) as pipe:
         yield pipe
 
 

@@ -20,7 +20,7 @@ from azure.core.pipeline.transport import AioHttpTransport
 
 from reconciler import __version__
 from reconciler.foundry.rate import RateLimiter
-from reconciler.foundry.sending import READS, Pace, Retry
+from reconciler.foundry.sending import READS, Observer, Pace, Retry, Watched
 
 # Source: azure-ai-projects 2.10, `AIProjectClientConfiguration.credential_scopes`.
 SCOPE: Final = "https://ai.azure.com/.default"
@@ -70,6 +70,7 @@ def open_pipe(
     repeats: int = 6,
     silence_s: float = 120,
     credential: Any = None,
+    observer: Observer | None = None,
 ) -> Pipe:
     """A pipeline to one project.
 
@@ -79,6 +80,7 @@ def open_pipe(
         repeats: how often one request is sent again before its failure counts; 6 times take half a minute.
         silence_s: longest wait for the next bytes of an answer, in seconds.
         credential: an async credential of azure-core; by default whatever this machine signs in with.
+        observer: hears of every attempt.
     """
     secure = endpoint.startswith("https://")
     credential = (credential or _credential()) if secure else NoCredential()
@@ -103,8 +105,9 @@ def open_pipe(
         HeadersPolicy(),
         UserAgentPolicy(sdk_moniker=_SDK, user_agent=f"reconciler/{__version__}"),
         Retry(repeats),
-        Pace(limiter, repeats),
+        Pace(limiter, repeats, observer),
         *([AsyncBearerTokenCredentialPolicy(credential, SCOPE)] if secure else []),
+        *([Watched(observer)] if observer else []),
     ]
     pipeline: AsyncPipeline[Any, Any] = AsyncPipeline(transport, policies)
     return Pipe(endpoint.rstrip("/"), pipeline, credential, limiter)

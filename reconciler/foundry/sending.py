@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from typing import IO, Any, Final
+from typing import IO, Any, Final, Protocol
 
 from azure.core.exceptions import IncompleteReadError, ServiceRequestError, ServiceResponseError
 from azure.core.pipeline import PipelineRequest, PipelineResponse
@@ -29,6 +29,36 @@ _BROKEN: Final = frozenset({408, 500, 502, 503, 504})
 _MOST_LOST: Final = 3
 # Knows the spellings of Retry-After: seconds, a date, milliseconds under the service's own names.
 _HEADERS: Final = AsyncRetryPolicy[Any, Any]()
+
+
+class Observer(Protocol):
+    """Hears of every attempt; for counting, and never for deciding."""
+
+    def answered(self, method: str, status: int | None, took_s: float) -> None:
+        """One attempt ended with this HTTP status, with None when no answer came."""
+        ...
+
+    def waited(self, wait_s: float) -> None:
+        """One attempt waited so long for its turn."""
+        ...
+
+
+class Watched(AsyncHTTPPolicy[Any, Any]):
+    """Tells an observer of each attempt, below everything that repeats or waits."""
+
+    def __init__(self, observer: Observer) -> None:
+        super().__init__()
+        self._observer = observer
+
+    async def send(self, request: PipelineRequest[Any]) -> PipelineResponse[Any, Any]:
+        clock, status = asyncio.get_running_loop().time, None
+        began_at = clock()
+        try:
+            response = await self.next.send(request)
+            status = response.http_response.status_code
+            return response
+        finally:
+            self._observer.answered(request.http_request.method, status, clock() - began_at)
 
 
 class Retry(AsyncHTTPPolicy[Any, Any]):
@@ -64,17 +94,21 @@ class Pace(AsyncHTTPPolicy[Any, Any]):
     passed either: as long as the project makes progress, the request has to wait and nothing more.
     """
 
-    def __init__(self, limiter: RateLimiter, patience: int) -> None:
+    def __init__(self, limiter: RateLimiter, patience: int, observer: Observer | None = None) -> None:
         super().__init__()
         self.limiter = limiter
         self._patience = patience
+        self._observer = observer
 
     async def send(self, request: PipelineRequest[Any]) -> PipelineResponse[Any, Any]:
         limiter, streams = self.limiter, _streams(request.http_request)
         end_at = asyncio.get_running_loop().time() + _LONGEST_REFUSED_S
         passes = refusals = 0
         while True:
+            asked_at = asyncio.get_running_loop().time()
             sent_at = await limiter.take()
+            if self._observer is not None:
+                self._observer.waited(sent_at - asked_at)
             response = await self.next.send(request)
             if response.http_response.status_code != 429:
                 limiter.passed(sent_at)

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from reconciler.live import Ports
 from reconciler.resource import Code
+from reconciler.service.metrics import ApiCalls
 from reconciler.settings import Settings
 from reconciler.wiring import connected, ports_over
 
@@ -31,8 +32,9 @@ class _Open:
 class Connections:
     """Pipelines by endpoint. All runs against one share its rate limit (rule P5)."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, calls: ApiCalls | None = None) -> None:
         self._settings = settings
+        self._calls = calls
         self._open: dict[str, _Open] = {}
         self._lock = asyncio.Lock()
 
@@ -57,7 +59,7 @@ class Connections:
         async with self._lock:
             if endpoint not in self._open:
                 stack = AsyncExitStack()
-                pipe = await stack.enter_async_context(connected(endpoint, self._settings))
+                pipe = await stack.enter_async_context(connected(endpoint, self._settings, self._calls))
                 self._open[endpoint] = _Open(pipe, stack)
             return self._open[endpoint]
 

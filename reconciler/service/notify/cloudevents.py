@@ -64,7 +64,7 @@ class CloudEvents:
         """Send one after the other; yields each id once it was taken, refused for good, or given up."""
         for event in events:
             if now - event.at > MOST_AGE_S:
-                log.warning("cloud_event_given_up", event=event.id, age_s=int(now - event.at))
+                log.warning("cloud_event_given_up", id=event.id, age_s=int(now - event.at))
             else:
                 await self._send(event)
             yield event.id
@@ -86,7 +86,7 @@ class CloudEvents:
         if 200 <= status < 300:
             return
         if status in _NEVER:
-            log.warning("cloud_event_refused", event=event.id, status=status, hint=_HINT)
+            log.warning("cloud_event_refused", id=event.id, status=status, hint=_HINT)
             return
         pause_s = min(retry_after(later, self._clock()) or 0.0, _LONGEST_PAUSE_S)
         raise NotSent(f"the webhook answered {status}", retry_after_s=pause_s, hint=_HINT)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import warnings
 from collections.abc import AsyncIterator, Sequence
 from threading import Thread
 from typing import Any, Final
@@ -109,7 +110,11 @@ def _opened(spec: NotifySpec, url: str) -> Any:
     # It logs addresses when they fail; what matters is in our own line.
     logging.getLogger("apprise").setLevel(logging.CRITICAL)
     opened = apprise.Apprise()
-    if not opened.add(url):
+    # The first address loads all plug-ins, some of which import what Python has given up.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        known = opened.add(url)
+    if not known:
         raise InvalidInput(
             f"the address of notification `{spec.name}` is none that apprise knows",
             hint="Write it as https://appriseit.com/services/ shows, for example `msteams://…`.",

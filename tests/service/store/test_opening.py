@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from reconciler.errors import InvalidInput, ReconcilerError, explain
 from reconciler.service.store import StoreDown
-from reconciler.service.store.opening import open_store
+from reconciler.service.store.opening import open_store, sqlite_path
 
 SECRET = "hunter2-very-secret"
 
@@ -52,6 +53,20 @@ async def test_a_server_that_is_not_there_is_down_and_its_password_hidden(scheme
     assert "server runs" in said
     assert SECRET not in said
     await store.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("sqlite:///var/store.db", Path("var/store.db")),
+        ("sqlite:////var/lib/store.db", Path("/var/lib/store.db")),
+        ("sqlite:///./mein Lager.db", Path("mein Lager.db")),
+        ("postgresql://host/db", None),
+        ("postgres:///db?host=/run/postgresql", None),
+    ],
+)
+def test_the_address_of_a_file_is_told_from_that_of_a_server(url: str, path: Path | None) -> None:
+    assert sqlite_path(url) == path
 
 
 def test_without_the_driver_postgres_names_what_to_install() -> None:

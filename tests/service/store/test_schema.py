@@ -106,6 +106,19 @@ async def test_our_tables_leave_those_of_others_alone(postgres_url: str) -> None
     assert all(name.startswith(PREFIX) for name in ours)
 
 
+async def test_names_sort_by_their_bytes_whatever_the_language_of_the_server(postgres_url: str) -> None:
+    store = open_store(postgres_url)
+    await store.open()
+    await store.close()
+    with psycopg.connect(postgres_url) as connection:
+        found = connection.execute(
+            "SELECT table_name || '.' || column_name FROM information_schema.columns"
+            " WHERE table_schema = 'public' AND collation_name = 'C'"
+        ).fetchall()
+    sorted_by = {"rc_sources.name", "rc_projects.name", "rc_suspensions.project", "rc_pins.resource"}
+    assert {name for (name,) in found} >= sorted_by | {"rc_resources.resource", "rc_runs.id"}
+
+
 async def test_migrating_prepares_a_database_for_a_service_that_may_not_alter_it(url: str) -> None:
     await migrate(url)
     await migrate(url)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
+import sys
 from typing import Any, Final
 
 from pydantic import TypeAdapter
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
-from reconciler import __version__
 from reconciler.resource import JsonObject
 from reconciler.service.api_operations import MOST_ITEMS, OPERATIONS, Operation, Problem
 
@@ -51,7 +52,7 @@ def document() -> JsonObject:
         "openapi": "3.1.0",
         "info": {
             "title": "reconciler",
-            "version": __version__,
+            "version": "1",
             "summary": "What the service knows of Projects and their agents, and what people may do to them.",
             "license": {"name": "MIT", "identifier": "MIT"},
         },
@@ -120,3 +121,12 @@ def _string() -> JsonObject:
 def _number(name: str, about: str, least: int, most: int) -> JsonObject:
     schema = {"type": "integer", "minimum": least, "maximum": most}
     return {"name": name, "in": "query", "description": about, "schema": schema}
+
+
+def text() -> str:
+    """The document as the file in `docs/` holds it."""
+    return json.dumps(document(), indent=2, ensure_ascii=False) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(text())

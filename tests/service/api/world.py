@@ -1,4 +1,4 @@
-"""The web side of a service with a real store: no turns run, so what is in the store is what tests put there."""
+"""The web side of a service with a real store; no turns run, so the store holds what tests put there."""
 
 from __future__ import annotations
 
@@ -75,7 +75,9 @@ class Front:
     clock: list[float]
     agents: dict[tuple[str, str], Live | ReconcilerError] = field(default_factory=dict)
 
-    def client(self, token: str = "", *, peer: str = "127.0.0.1", base: str = "", **more: Any) -> httpx.AsyncClient:
+    def client(
+        self, token: str = "", *, peer: str = "127.0.0.1", base: str = "", **more: Any
+    ) -> httpx.AsyncClient:
         """Somebody who asks: a script with a token, or a browser that keeps cookies."""
         headers = {"Authorization": f"Bearer {TOKENS.get(token, token)}"} if token else {}
         transport = httpx.ASGITransport(self.app, raise_app_exceptions=False, client=(peer, 50000))
@@ -162,7 +164,9 @@ async def fill(front: Front) -> None:
             )
         )
     rows = [
-        ResourceRecord("prod", "Agent/triage", Health.DRIFTED, serving="7", latest="8", references=("Model/gpt",)),
+        ResourceRecord(
+            "prod", "Agent/triage", Health.DRIFTED, serving="7", latest="8", references=("Model/gpt",)
+        ),
         ResourceRecord("prod", "Agent/billing", Health.IN_SYNC, serving="2", latest="2"),
         ResourceRecord("prod", "Agent/stranger", Health.UNMANAGED, serving="1", latest="1"),
     ]

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from reconciler.building import Building, Built, build
+from reconciler.building import Building, Built, BuiltBefore, build
 from reconciler.errors import Problem
 from reconciler.garbage import collected_later
 from reconciler.kinds.kind import Registry
-from reconciler.manifest import Library, Manifest, Snapshot
+from reconciler.manifest import Known, Library, Manifest, Snapshot
 from reconciler.patches import matches, patched
 from reconciler.project import Project, ProjectSettings, globs_of, has_labels
 from reconciler.repository import Belongings, Repository
 from reconciler.resource import Desired, Key
 from reconciler.suggest import did_you_mean
-from reconciler.yaml_nodes import Parsed
 
 
 @dataclass(frozen=True)
@@ -45,6 +44,24 @@ class DesiredProject:
         return bool(self.problems) and self.project.sync.on_invalid == "skip"
 
 
+class Earlier:
+    """What loads of one source found so far, for the next one to read and build only what changed.
+
+    Serves one load at a time. Holds secrets that came from the environment as far as desired values do.
+    """
+
+    def __init__(self) -> None:
+        self.known = Known()
+        self.built: dict[str, BuiltBefore] = {}
+
+    def fork(self) -> Earlier:
+        """The same to go on from, for a load beside: of a pull request, say."""
+        other = Earlier()
+        other.known = self.known.fork()
+        other.built = {name: built.fork() for name, built in self.built.items()}
+        return other
+
+
 def load(  # noqa: PLR0913 - each way to narrow a run is an argument of its own
     snapshot: Snapshot,
     *,
@@ -53,7 +70,7 @@ def load(  # noqa: PLR0913 - each way to narrow a run is an argument of its own
     projects: Collection[str] = (),
     selector: Mapping[str, str] | None = None,
     only: Collection[str] = (),
-    cache: MutableMapping[str, Parsed] | None = None,
+    earlier: Earlier | None = None,
 ) -> tuple[DesiredProject, ...]:
     """The Projects below the snapshot's scope, sorted by name, each with its resources and problems.
 
@@ -62,19 +79,24 @@ def load(  # noqa: PLR0913 - each way to narrow a run is an argument of its own
         projects: names of the Projects to load; all of them when empty.
         selector: labels that a resource must have.
         only: `Agent/NAME` of the resources to look at; with a Project in front for that one only.
-        cache: parsed files by content id, kept from run to run by a long-running caller.
+        earlier: what earlier loads of this source found, kept from run to run by a long-running caller.
 
     Raises:
         InvalidInput: no Project, an unknown name, or a Project file that does not say what it wants.
     """
     with collected_later():
-        library = Library(snapshot, kinds, cache)
+        library = Library(snapshot, kinds, earlier.known if earlier else None)
         repository = Repository(library, environ, tuple(projects))
         every = (*repository.here, *repository.others)
         found = {id(project): repository.belongings(project) for project in every}
-        loading = _Loading(snapshot, kinds, repository, found)
+        before = {p.name: earlier.built.get(p.name) or BuiltBefore() for p in repository.chosen if earlier}
+        loading = _Loading(snapshot, kinds, repository, found, before)
         narrow = _Narrow(dict(selector or {}), tuple(only))
-        return tuple(loading.project(project, narrow) for project in repository.chosen)
+        result = tuple(loading.project(project, narrow) for project in repository.chosen)
+        if earlier is not None:
+            library.settle()
+            earlier.built = before
+        return result
 
 
 @dataclass(frozen=True)
@@ -105,15 +127,21 @@ class _Loading:
     kinds: Registry
     repository: Repository
     found: Mapping[int, Belongings]
+    before: Mapping[str, BuiltBefore]
 
     def project(self, project: Project, narrow: _Narrow) -> DesiredProject:
         own = self.found[id(project)]
         settings = project.settings(self.snapshot.origin)
         building = Building(project, self.kinds, self.snapshot)
-        manifests, patch_problems, notes = _patched(project, own.manifests)
-        built = [build(manifest, building) for manifest in manifests]
+        patching = _Patching(project)
+        notes = patching.unmatched(own.manifests)
+        before = self.before.get(project.name)
+        if before is not None:
+            built = before.build(own.manifests, building, patching.patched)
+        else:
+            built = [build(patching.patched(manifest)[0], building) for manifest in own.manifests]
         clashes = [*_same_name(own.manifests), *self._same_endpoint(project, own.manifests)]
-        problems = [*own.problems, *patch_problems, *(problem for _, problem in clashes)]
+        problems = [*own.problems, *patching.problems, *(problem for _, problem in clashes)]
         problems += [problem for one in built for problem in one.problems]
         notes += [note for one in built for note in one.notes]
         notes += self._globs_without_files(project)
@@ -189,27 +217,44 @@ def _good(built: Iterable[Built], wrong: Collection[Key]) -> list[Desired]:
     return sorted(found, key=lambda desired: desired.key)
 
 
-def _patched(
-    project: Project, manifests: Iterable[Manifest]
-) -> tuple[list[Manifest], list[Problem], list[Problem]]:
-    """The manifests with the patches of their Project, what is wrong with these, and notes on them."""
-    result = list(manifests)
-    problems: list[Problem] = []
-    notes: list[Problem] = []
-    for index, patch in enumerate(project.spec.patches):
-        hits = [at for at, manifest in enumerate(result) if matches(patch.target, manifest)]
-        for at in hits:
-            result[at], finding = patched(result[at], patch)
+class _Patching:
+    """The patches of one Project at work: manifests with them, and what is wrong with the patches."""
+
+    def __init__(self, project: Project) -> None:
+        self._manifest = project.manifest
+        self._patches = tuple(enumerate(project.spec.patches))
+        self.problems: list[Problem] = []
+
+    def patched(self, manifest: Manifest) -> tuple[Manifest, bool]:
+        """The manifest with every patch that is for it, and whether all of these could be applied."""
+        whole = True
+        # A patch changes nothing that a target looks at, so their order does not decide what they match.
+        for index, patch in self._patches:
+            if not matches(patch.target, manifest):
+                continue
+            manifest, finding = patched(manifest, patch)
             if finding is not None:
-                problems.append(project.manifest.problem(finding, "spec", "patches", index))
+                whole = False
+                self.problems.append(self._manifest.problem(finding, "spec", "patches", index))
             else:
-                place = project.manifest.at(("spec", "patches", index))
-                result[at] = replace(result[at], patched_at=(*result[at].patched_at, place))
-        if not hits:
-            place = project.manifest.at(("spec", "patches", index))
-            message = "the patch matches no manifest"
-            notes.append(Problem(place, f"spec.patches.{index}", message, "Check its `target`.", note=True))
-    return result, problems, notes
+                place = self._manifest.at(("spec", "patches", index))
+                manifest = replace(manifest, patched_at=(*manifest.patched_at, place))
+        return manifest, whole
+
+    def unmatched(self, manifests: Iterable[Manifest]) -> list[Problem]:
+        """A note for each patch that is for none of the manifests."""
+        message, hint = "the patch matches no manifest", "Check its `target`."
+        return [
+            Problem(
+                self._manifest.at(("spec", "patches", index)),
+                f"spec.patches.{index}",
+                message,
+                hint,
+                note=True,
+            )
+            for index, patch in self._patches
+            if not any(matches(patch.target, manifest) for manifest in manifests)
+        ]
 
 
 def _same_name(manifests: Iterable[Manifest]) -> Iterator[tuple[Manifest, Problem]]:
@@ -227,6 +272,8 @@ def _same_name(manifests: Iterable[Manifest]) -> Iterator[tuple[Manifest, Proble
 
 
 def _unmatched(project: Project, narrow: _Narrow, keys: Collection[Key]) -> Iterator[Problem]:
+    if not narrow.only:
+        return
     for name in narrow.unmatched(project.name, keys):
         hint = did_you_mean(name, (key.local for key in keys), "Names are written KIND/NAME.")
         message = f"`--only {name}` matches nothing in the Project `{project.name}`"

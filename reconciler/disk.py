@@ -107,8 +107,8 @@ def linked_folder(path: str) -> Problem:
     return Problem(Place(path), "", "left out: a symbolic link to a folder", hint, note=True)
 
 
-def too_many_files(root: str) -> SourceError:
+def too_many_files(root: str, most: int = MAX_FILES) -> SourceError:
     """The error for a listing without end."""
     return SourceError(
-        f"more than {MAX_FILES:,} files below {root}", hint="Name the folder that holds the manifests."
+        f"more than {most:,} files below {root}", hint="Name the folder that holds the manifests."
     )

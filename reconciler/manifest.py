@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, MutableMapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from posixpath import dirname
 from typing import Final, Protocol
@@ -16,6 +16,8 @@ from reconciler.yaml_nodes import Document, Parsed, parse
 
 API_VERSION: Final = "reconciler/v1"
 PROJECT: Final = "Project"
+# How much more than the newest load needed may be kept, so that not each load sorts out.
+_SLACK: Final = 1.25
 # The service's rule for agent names (hosted agents docs); our own names follow it.
 NAME: Final = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?")
 _ENVELOPE: Final = ("apiVersion", "kind", "metadata", "spec")
@@ -47,16 +49,18 @@ class Snapshot(Protocol):
     @property
     def files(self) -> Mapping[str, SourceFile]: ...
     def read(self, path: str) -> bytes: ...
+    def tree(self, folder: str) -> str: ...
     def code(
         self, folder: str, ignore_file: str = ".agentignore"
     ) -> tuple[Code | None, tuple[Problem, ...]]: ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """One document of ours: an envelope whose kind and name can be told, and its file.
 
     `patched_at` are the patches of a Project that changed it: what is wrong may be written there.
+    `code_folder` is the folder that `spec.code.path` names, from the root; None without one.
     """
 
     file: str
@@ -65,6 +69,7 @@ class Manifest:
     name: str
     labels: Mapping[str, str] = field(default_factory=dict)
     patched_at: tuple[Place, ...] = ()
+    code_folder: str | None = None
 
     @property
     def value(self) -> JsonObject:
@@ -95,13 +100,6 @@ class Manifest:
         patches = " and ".join(str(place) for place in self.patched_at)
         return replace(found, hint=f"{found.hint} The patch in {patches} changed this manifest.".strip())
 
-    def code_folder(self) -> str | None:
-        """The folder that `spec.code.path` names, from the root; None without one."""
-        spec = self.value.get("spec")
-        code = spec.get("code") if isinstance(spec, dict) else None
-        path = code.get("path") if isinstance(code, dict) else None
-        return joined(self.folder, path) if isinstance(path, str) else None
-
 
 def problem(file: str, document: Document, finding: Finding, prefix: tuple[str | int, ...] = ()) -> Problem:
     """A finding as a problem with its place in the file."""
@@ -111,7 +109,7 @@ def problem(file: str, document: Document, finding: Finding, prefix: tuple[str |
     return Problem(Place(file, line, column), dotted, finding.message, finding.hint, finding.note)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Content:
     """What one file holds, with every problem by what it is about.
 
@@ -128,45 +126,90 @@ class Content:
     strange: tuple[Problem, ...] = ()
 
 
+class Known:
+    """What earlier loads of one source read, so that the next one reads only what changed.
+
+    For one source and one set of kinds, and one load at a time. Holds what the newest load needed.
+    """
+
+    def __init__(self) -> None:
+        self.parsed: dict[str, Parsed] = {}
+        self.contents: dict[str, tuple[str, Content]] = {}
+        self.mentions: dict[re.Pattern[bytes], dict[str, bool]] = {}
+
+    def fork(self) -> Known:
+        """The same to go on from, for a load of its own."""
+        other = Known()
+        other.parsed, other.contents = dict(self.parsed), self.contents
+        other.mentions = {pattern: dict(found) for pattern, found in self.mentions.items()}
+        return other
+
+    def settle(self, contents: Mapping[str, Content], snapshot: Snapshot) -> None:
+        """Keep what a load has looked at; forget what it did not, now and then."""
+        files = snapshot.files
+        self.contents = {path: (files[path].blob, content) for path, content in contents.items()}
+        blobs = {blob for blob, _ in self.contents.values()}
+        if len(self.parsed) > len(blobs) * _SLACK + 100:
+            self.parsed = {blob: parsed for blob, parsed in self.parsed.items() if blob in blobs}
+        for pattern, found in self.mentions.items():
+            if len(found) > len(files) * _SLACK + 100:
+                there = {file.blob for file in files.values()}
+                self.mentions[pattern] = {blob: hit for blob, hit in found.items() if blob in there}
+
+
 class Library:
     """Reads each file of a snapshot at most once.
 
     Args:
         kinds: names of the kinds that a manifest may have, Project among them.
-        cache: parsed files by content id; whoever keeps it from run to run parses only what changed.
+        known: what earlier loads read; whoever keeps it from run to run parses only what changed.
     """
 
-    def __init__(
-        self, snapshot: Snapshot, kinds: Collection[str], cache: MutableMapping[str, Parsed] | None = None
-    ) -> None:
+    def __init__(self, snapshot: Snapshot, kinds: Collection[str], known: Known | None = None) -> None:
         self.snapshot = snapshot
         self._kinds = sorted({*kinds, PROJECT})
-        self._cache = cache
+        self._known = known
         self._bytes: dict[str, bytes] = {}
         self._contents: dict[str, Content] = {}
+        self._unread: set[str] = set()
+
+    def settle(self) -> None:
+        """Hand what was read to the next load; call it when this one is over."""
+        if self._known is not None:
+            read = {path: found for path, found in self._contents.items() if path not in self._unread}
+            self._known.settle(read, self.snapshot)
 
     def content(self, path: str) -> Content:
         """The manifests in a file."""
         found = self._contents.get(path)
         if found is None:
             try:
-                found = self._content(path)
+                found = self._kept(path) or self._content(path)
             except SourceError as error:
+                self._unread.add(path)
                 found = Content(faults=(Problem(Place(path), "", str(error), error.hint),))
             self._contents[path] = found
             self._bytes.pop(path, None)
         return found
 
-    def mentions(self, path: str, pattern: re.Pattern[bytes]) -> bool:
-        """Whether the text of a file matches, without parsing it; False when it cannot be read.
+    def _kept(self, path: str) -> Content | None:
+        """The content as an earlier load found it, where the file is still the same."""
+        kept = self._known.contents.get(path) if self._known else None
+        if kept is None:
+            return None
+        file = self.snapshot.files[path]
+        return kept[1] if kept[0] == file.blob and not file.link else None
 
-        A file that the cache knows is not read again: any document of ours then counts as a match.
-        """
+    def mentions(self, path: str, pattern: re.Pattern[bytes]) -> bool:
+        """Whether the text of a file matches, without parsing it; False when it cannot be read."""
         try:
-            known = self._cache.get(self.snapshot.files[path].blob) if self._cache else None
-            if known is not None and not known.faults:
-                return any(is_ours(document.value) for document in known.documents)
-            return pattern.search(self.bytes(path)) is not None
+            if self._known is None:
+                return pattern.search(self.bytes(path)) is not None
+            file, found = self.snapshot.files[path], self._known.mentions.setdefault(pattern, {})
+            blob = file.blob
+            if file.link or blob not in found:
+                found[blob] = pattern.search(self.bytes(path)) is not None
+            return found[blob]
         except SourceError:
             return False
 
@@ -187,11 +230,12 @@ class Library:
         broken: list[Manifest] = []
         strange: list[Problem] = []
         for document in parsed.documents:
-            if not is_ours(document.value):
+            value = document.value
+            if not is_ours(value):
                 strange.append(_strange(path, document))
                 continue
-            found = tuple(envelope_findings(document.value, self._kinds))
-            about_project = document.value.get("kind") == PROJECT
+            found = tuple(envelope_findings(value, self._kinds))
+            about_project = value.get("kind") == PROJECT
             problems[about_project] += [problem(path, document, finding) for finding in found]
             manifest = _manifest(path, document, self._kinds)
             if manifest is not None:
@@ -208,12 +252,14 @@ class Library:
     def _parsed(self, path: str) -> Parsed:
         file = self.snapshot.files[path]
         # The id of a link is that of its target's name; reading it is the way to its refusal.
-        if self._cache is None or file.link:
+        if self._known is None or file.link:
             return parse(self.bytes(path))
         blob = file.blob
-        parsed = self._cache.get(blob)
+        parsed = self._known.parsed.get(blob)
         if parsed is None:
-            parsed = self._cache[blob] = parse(self.bytes(path))
+            parsed = self._known.parsed[blob] = parse(self.bytes(path))
+            for document in parsed.documents:
+                document.rest()
         return parsed
 
 
@@ -239,7 +285,13 @@ def _manifest(path: str, document: Document, kinds: Collection[str]) -> Manifest
         if isinstance(labels, dict)
         else {}
     )
-    return Manifest(path, document, kind, name, kept)
+    return Manifest(path, document, kind, name, kept, code_folder=_code_folder(path, value.get("spec")))
+
+
+def _code_folder(file: str, spec: Json) -> str | None:
+    code = spec.get("code") if isinstance(spec, dict) else None
+    path = code.get("path") if isinstance(code, dict) else None
+    return joined(dirname(file), path) if isinstance(path, str) else None
 
 
 def envelope_findings(value: JsonObject, kinds: Collection[str]) -> Iterator[Finding]:

@@ -148,7 +148,7 @@ class Repository:
         for path in {path for project in projects for path in self.files(project)}:
             content = self._library.content(path)
             for manifest in (*content.manifests, *content.broken):
-                folder = manifest.code_folder()
+                folder = manifest.code_folder
                 if folder is not None and _below_any(path, (folder,)) == inside:
                     folders.add(folder)
         return frozenset(folders)

@@ -99,6 +99,7 @@ class Snapshot:
     revision: Revision | None = None
     notes: tuple[Problem, ...] = ()
     ancestry: Callable[[str], bool | None] = field(default=lambda _: None, repr=False, compare=False)
+    trees: Callable[[str], str] = field(default=lambda _: "", repr=False, compare=False)
 
     def read(self, path: str) -> bytes:
         """The content of a file; its Git id is that file's `blob`.
@@ -119,6 +120,10 @@ class Snapshot:
     def is_ancestor(self, commit: str) -> bool | None:
         """Whether `commit` is the revision or one before it; None where the history does not tell."""
         return self.ancestry(commit)
+
+    def tree(self, folder: str) -> str:
+        """Git's id of everything in a folder, "" where it is not known; equal ids are equal folders."""
+        return self.trees(folder.strip("/"))
 
     def code(self, folder: str, ignore_file: str = ".agentignore") -> tuple[Code | None, tuple[Problem, ...]]:
         """A folder of the source as a code bundle, or what is wrong with it.

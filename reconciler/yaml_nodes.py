@@ -42,12 +42,28 @@ class Fault:
     hint: str = ""
 
 
-@dataclass(frozen=True)
 class Document:
     """One YAML document: its value, and where each part of it was written (`Places`, packed)."""
 
-    value: Json
-    places: bytes
+    __slots__ = ("_packed", "_value", "places")
+
+    def __init__(self, value: Json, places: bytes) -> None:
+        self.places = places
+        self._value = value
+        self._packed = b""
+
+    @property
+    def value(self) -> Json:
+        """The document; a copy of its own each time when it is at rest."""
+        return marshal.loads(self._packed) if self._packed else self._value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Document) and (self.value, self.places) == (other.value, other.places)
+
+    def rest(self) -> None:
+        """Pack the value into a third of the memory, for a document that is rarely looked at."""
+        if not self._packed:
+            self._packed, self._value = marshal.dumps(self._value), None
 
     def place(self, path: Sequence[str | int], *, on_key: bool = False) -> tuple[int, int]:
         """Line and column of the value at `path`, or of the nearest one around it that is there."""

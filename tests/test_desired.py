@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.desired import load
+from reconciler.desired import Earlier, load
 from reconciler.errors import InvalidInput
 from reconciler.resource import Key
 from tests.manifest.sources import KINDS, PROJECT, agent, lines, loaded, one, project, source
@@ -327,19 +327,20 @@ def test_a_project_without_agents_is_empty_and_valid():
     assert (found.resources, found.problems, found.narrowed) == ((), (), False)
 
 
-def test_a_cache_parses_each_content_once():
+def test_each_content_is_parsed_once():
     files = {"p.yaml": PROJECT, "a.yaml": agent("a"), "b.yaml": agent("b")}
-    cache: dict = {}
-    first = load(source(files), environ={}, kinds=KINDS, cache=cache)
-    kept = dict(cache)
+    earlier = Earlier()
+    first = load(source(files), environ={}, kinds=KINDS, earlier=earlier)
+    kept = dict(earlier.known.parsed)
     assert len(kept) == 3
-    assert load(source(files), environ={}, kinds=KINDS, cache=cache) == first
-    changed = load(source({**files, "b.yaml": agent("c")}), environ={}, kinds=KINDS, cache=cache)
+    assert load(source(files), environ={}, kinds=KINDS, earlier=earlier) == first
+    changed = load(source({**files, "b.yaml": agent("c")}), environ={}, kinds=KINDS, earlier=earlier)
     assert names(changed[0]) == ["a", "c"]
-    assert len(cache) == 4
-    assert all(cache[blob] is parsed for blob, parsed in kept.items())
+    assert len(earlier.known.parsed) == 4
+    assert all(earlier.known.parsed[blob] is parsed for blob, parsed in kept.items())
+    assert changed[0].resources[0] is first[0].resources[0]
 
 
 def test_the_same_content_under_two_paths_is_two_problems():
-    found = one({"a.yaml": "[", "b.yaml": "["}, cache={})
+    found = one({"a.yaml": "[", "b.yaml": "["}, earlier=Earlier())
     assert [line.split(":")[0] for line in lines(found.problems)] == ["a.yaml", "b.yaml"]

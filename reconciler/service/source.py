@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from reconciler.desired import DesiredProject, load
+from reconciler.desired import DesiredProject, Earlier, load
 from reconciler.git_credentials import SSH_KEY, SSH_PASSPHRASE, TOKEN, USERNAME
 from reconciler.git_remote import open_url, remote_head
 from reconciler.globs import compiled
@@ -16,7 +16,6 @@ from reconciler.resource import Key
 from reconciler.service.config import Config
 from reconciler.service.config_spec import SourceSpec, seconds
 from reconciler.settings import Settings
-from reconciler.yaml_nodes import Parsed
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class SourceReader:
         self._url = _location(spec)
         self._environ = _with_credentials(spec, config, environ)
         self._timeout_s = float(seconds(spec.limits.timeout))
-        self._parsed: dict[str, Parsed] = {}
+        self._earlier = Earlier()
         self._newest: Checkout | None = None
 
     def head(self) -> str:
@@ -75,7 +74,7 @@ class SourceReader:
         snapshot = open_url(
             self._url, environ=self._environ, cache=self._settings.cache, timeout_s=self._timeout_s
         )
-        projects = load(snapshot, environ=self._environ, kinds=KINDS, cache=self._parsed)
+        projects = load(snapshot, environ=self._environ, kinds=KINDS, earlier=self._earlier)
         handled = tuple(project for project in projects if self._handles(project.project.name))
         assert snapshot.revision is not None
         revision = snapshot.revision
@@ -99,7 +98,7 @@ class SourceReader:
         """
         url = replace(self._url, ref=ref)
         snapshot = open_url(url, environ=self._environ, cache=self._settings.cache, timeout_s=self._timeout_s)
-        projects = load(snapshot, environ=environ, kinds=KINDS, cache=dict(self._parsed))
+        projects = load(snapshot, environ=environ, kinds=KINDS, earlier=self._earlier.fork())
         return Loaded(snapshot, projects, self._settings, revision_text(snapshot))
 
     def _handles(self, project: str) -> bool:

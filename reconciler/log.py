@@ -3,7 +3,28 @@
 from __future__ import annotations
 
 import logging
+import math
 import sys
+from collections.abc import Callable, Mapping, MutableMapping
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from structlog.typing import Processor
+
+# Values are names, numbers and short lists; what is nested deeper is no log field.
+_DEEPEST: Final = 5
+_LONGEST: Final = 4_000
+# Libraries that tell the progress of every request at a level that we use for our own.
+_TALKATIVE: Final = (
+    "azure",
+    "httpx",
+    "httpcore",
+    "aiohttp",
+    "apprise",
+    "markdown",
+    "procrastinate",
+    "psycopg",
+)
 
 
 def quiet() -> None:
@@ -32,3 +53,77 @@ def set_up(level: str, *, json: bool = False) -> None:
     )
     if level == "debug":
         logging.getLogger("azure").setLevel(logging.DEBUG)
+
+
+def set_up_service(level: str, clean: Callable[[str], str]) -> None:
+    """Log one JSON object a line from `level` on, our own lines and those of every library alike.
+
+    What is bound to the context (`run`, `project`) is in each line. Every text goes through `clean`, which
+    hides secrets and writes out control characters.
+    """
+    import structlog
+
+    mask_with(clean)
+    first: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    last: list[Processor] = [
+        structlog.processors.format_exc_info,
+        _cleaned,
+        structlog.processors.JSONRenderer(),
+    ]
+    number = getattr(logging, level.upper())
+    structlog.configure(
+        processors=[*first, *last],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*first, structlog.stdlib.add_logger_name],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+        )
+    )
+    logging.basicConfig(level=number, handlers=[handler], force=True)
+    # A library that formats its message wrongly must not print a traceback between our lines.
+    logging.raiseExceptions = False
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(logging.DEBUG if level == "debug" else logging.WARNING)
+
+
+_clean: Callable[[str], str] = str
+
+
+def mask_with(clean: Callable[[str], str]) -> None:
+    """From now on let every text of the service's log go through `clean`; for secrets that have changed."""
+    global _clean
+    _clean = clean
+
+
+def _cleaned(logger: Any, method: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    return {_text(key): _value(value, 0) for key, value in fields.items()}
+
+
+def _value(value: Any, depth: int) -> Any:
+    match value:
+        case None | bool() | int():
+            return value
+        case float():
+            return value if math.isfinite(value) else str(value)
+        case str():
+            return _text(value)
+        case Mapping() if depth < _DEEPEST:
+            return {_text(str(key)): _value(item, depth + 1) for key, item in value.items()}
+        case list() | tuple() | set() | frozenset() if depth < _DEEPEST:
+            return [_value(item, depth + 1) for item in value]
+    return _text(str(value))
+
+
+def _text(text: str) -> str:
+    # Cleaned first: a secret that is cut in two would no longer be found.
+    clean = _clean(text)
+    return clean if len(clean) <= _LONGEST else f"{clean[:_LONGEST]}… ({len(clean)} characters)"

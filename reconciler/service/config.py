@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +39,19 @@ class Config:
 
     def masker(self) -> Masker:
         """Hides every secret of this configuration, and what looks like one."""
+        return self._masker
+
+    @cached_property
+    def _masker(self) -> Masker:
         return Masker(frozenset(self.secrets.values()))
 
 
 @dataclass
 class Configured:
-    """The configuration in force. A reload that was refused leaves `current` and says why in `rejected`."""
+    """The configuration in force. A reload that was refused leaves `current` and says why in `rejected`.
+
+    So does a setting that was changed and takes a restart: the rest of the file holds then.
+    """
 
     current: Config
     rejected: tuple[str, ...] = ()

@@ -12,15 +12,16 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
-from reconciler.errors import Finding, ReconcilerError
+from reconciler.errors import Finding, InvalidInput, ReconcilerError
 from reconciler.globs import joined
 from reconciler.location import origin_of, parse_location
 from reconciler.service.config_fields import is_loopback, listen_at
 from reconciler.service.config_overlap import can_overlap
 from reconciler.service.config_secrets import Unreadable, check_private, path_of
-from reconciler.service.config_spec import Secret, ServiceSpec, SourceSpec, seconds
+from reconciler.service.config_spec import AuthSpec, Secret, ServiceSpec, SourceSpec, seconds
+from reconciler.suggest import did_you_mean
 
 # Shorter ones can be guessed by asking; providers suggest 20 and more.
 _LEAST_SECRET_CHARS: Final = 8
@@ -206,11 +207,7 @@ def _store(checked: Checked) -> Iterator[Finding]:
     from reconciler.service.store.opening import open_store
 
     url = checked.spec.store
-    try:
-        has_password = urlsplit(url).password is not None
-    except ValueError:
-        has_password = False
-    if has_password:
+    if _has_password(url):
         hint = "Take it out, and set PGPASSWORD, or PGPASSFILE to a file with it, where the service starts."
         yield Finding(("store",), "the address holds a password", hint)
         return
@@ -218,6 +215,14 @@ def _store(checked: Checked) -> Iterator[Finding]:
         open_store(url)
     except ReconcilerError as error:
         yield Finding(("store",), str(error), error.hint)
+
+
+def _has_password(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return bool(parts.password) or "password" in parse_qs(parts.query)
+    except ValueError:
+        return False
 
 
 def _exposed(checked: Checked) -> Iterator[Finding]:
@@ -235,8 +240,13 @@ def _auth(checked: Checked) -> Iterator[Finding]:
     if auth.tokens is None and auth.oidc is None:
         hint = "Name a file of `tokens`, or an `oidc` issuer, or remove `auth`."
         yield Finding(("auth",), "nobody can sign in", hint)
+    names: Mapping[str, str] | None = None
     if auth.tokens is not None:
-        yield from _private_file(checked, auth.tokens, ("auth", "tokens"))
+        unreadable = list(_private_file(checked, auth.tokens, ("auth", "tokens")))
+        yield from unreadable
+        if not unreadable:
+            names, problems = _tokens(path_of(auth.tokens, checked.folder))
+            yield from problems
     if auth.oidc is not None:
         missing = [name for name in ("authlib", "httpx") if find_spec(name) is None]
         if missing:
@@ -245,12 +255,23 @@ def _auth(checked: Checked) -> Iterator[Finding]:
     if key is not None and len(key) < _LEAST_KEY_CHARS:
         message = f"the key has fewer than {_LEAST_KEY_CHARS} characters"
         yield Finding(("auth", "session_key"), message, "Make one with `openssl rand -hex 32`.")
-    yield from _roles(checked)
+    yield from _roles(auth, names)
 
 
-def _roles(checked: Checked) -> Iterator[Finding]:
-    auth = checked.spec.auth
-    assert auth is not None
+def _tokens(path: Path) -> tuple[Mapping[str, str] | None, list[Finding]]:
+    """The tokens of a file by name, None when it cannot be used; a problem for each of its wrong lines."""
+    from reconciler.service.auth.tokens import read_tokens
+
+    try:
+        return read_tokens(path.read_bytes(), str(path)), []
+    except OSError as error:
+        return None, [Finding(("auth", "tokens"), f"cannot read {path}: {error.strerror}", "Check its mode.")]
+    except InvalidInput as error:
+        told = [f"{problem.place}: {problem.message}" for problem in error.problems]
+        return None, [Finding(("auth", "tokens"), message, error.hint) for message in told]
+
+
+def _roles(auth: AuthSpec, tokens: Mapping[str, str] | None) -> Iterator[Finding]:
     if not auth.roles:
         hint = "Add `roles: [{role: admin, users: [NAME]}]`."
         yield Finding(("auth",), "nobody has a role, so nobody could look at anything", hint)
@@ -260,6 +281,10 @@ def _roles(checked: Checked) -> Iterator[Finding]:
             yield Finding(at, "nobody can have this role", "Name `groups`, `users` or `tokens`.")
         if role.tokens and auth.tokens is None:
             yield Finding((*at, "tokens"), "no file of tokens is named", "Set `auth.tokens` to it.")
+        for number, name in enumerate(role.tokens if tokens is not None else ()):
+            if name not in (tokens or ()):
+                hint = did_you_mean(name, tokens or (), "Add it: `reconciler token NAME` makes its line.")
+                yield Finding((*at, "tokens", number), f"the file of tokens has no `{name}`", hint)
         if (role.groups or role.users) and auth.oidc is None:
             key = "groups" if role.groups else "users"
             hint = "Add `auth.oidc`, or name `tokens`."

@@ -7,7 +7,8 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from typing import Protocol
 
 from reconciler.desired import DesiredProject, load
 from reconciler.diff import Scope
@@ -21,11 +22,19 @@ from reconciler.options import Allow
 from reconciler.policies import Severity, Verdict, judge, unknown_rules
 from reconciler.reconcile import Inputs
 from reconciler.report import Failed, ProjectRun
-from reconciler.resource import Code
+from reconciler.resource import Code, Desired
 from reconciler.settings import Settings, read
 from reconciler.source import Snapshot
 from reconciler.windows import open_at
 from reconciler.wiring import source
+
+
+class Judge(Protocol):
+    """The verdicts of the policies on resources, see `policies.judge`."""
+
+    def __call__(
+        self, resources: Sequence[Desired], *, today: date, severities: Mapping[str, str]
+    ) -> tuple[Verdict, ...]: ...
 
 
 @dataclass(frozen=True)
@@ -80,9 +89,17 @@ def revision_text(snapshot: Snapshot) -> str:
 
 
 def inputs_of(
-    loaded: Loaded, project: DesiredProject, allow: Allow, max_deletes: int | None = None
+    loaded: Loaded,
+    project: DesiredProject,
+    allow: Allow,
+    max_deletes: int | None = None,
+    judge: Judge = judge,
 ) -> Inputs:
-    """Everything that decides about one valid Project beside its live state."""
+    """Everything that decides about one valid Project beside its live state.
+
+    Args:
+        judge: the policies, or a way to them that remembers what they said.
+    """
     settings, sync = project.project, project.project.sync
     now = int(time.time())
     limits = Limits(sync.limits.deletes, sync.limits.deletes_percent, sync.limits.updates_percent)

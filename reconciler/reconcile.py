@@ -10,9 +10,11 @@ remembers; `cli/apply` and the service repeat it, and hand the memory of one att
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from reconciler.apply import Applying, Outcome, Permit, Progress, Stop, always, apply
 from reconciler.attempt import Patience
@@ -25,6 +27,9 @@ from reconciler.options import Allow, Memory
 from reconciler.plan import Approval, Plan, Planned, make_plan
 from reconciler.policies import Verdict
 from reconciler.resource import Desired, Key, Live, LiveState
+
+# Deciding about fewer takes less than a tenth of a second.
+_MANY: Final = 1_000
 
 
 @dataclass(frozen=True)
@@ -93,7 +98,10 @@ async def examine(
     with collected_later():
         state = await (read_some(ports, keys, inputs.workers) if keys else read_all(ports, inputs.project))
         state = await _deep_enough(inputs, ports, state, memory or Memory())
-        return decide(inputs, state, memory, keys)
+        if len(state.items) < _MANY:
+            return decide(inputs, state, memory, keys)
+        # A second for tens of thousands, in which a service has webhooks to answer.
+        return await asyncio.to_thread(decide, inputs, state, memory, keys)
 
 
 async def _deep_enough(inputs: Inputs, ports: Ports, state: LiveState, memory: Memory) -> LiveState:

@@ -34,6 +34,7 @@ from reconciler.service.keeping import Keeping, Ran, Tell
 from reconciler.service.orders import Orders, approved, asks, hold_of, ordered, over_and_done
 from reconciler.service.records import ProjectRecord
 from reconciler.service.source import Checkout
+from reconciler.service.verdicts import Verdicts
 from reconciler.windows import open_at
 
 log = structlog.get_logger("reconciler")
@@ -69,14 +70,24 @@ class _Release:
 
 @dataclass(frozen=True)
 class _Sight:
-    """What one turn works with: its row, the Project as Git has it, and the inputs after all orders."""
+    """What one turn works with: its row, the Project as Git has it, and what people and the clock want."""
 
     row: ProjectRecord
     loaded: Loaded
     project: DesiredProject
-    inputs: Inputs
     orders: Orders
-    commit: str
+
+    @property
+    def commit(self) -> str:
+        return self.loaded.revision
+
+    def inputs(self, keys: Collection[Key], verdicts: Verdicts) -> Inputs:
+        """Everything that decides, of the whole Project or of some keys. Takes a second for thousands."""
+        project = self.project
+        if keys:
+            chosen = tuple(want for want in project.resources if want.key in keys)
+            project = replace(project, resources=chosen)
+        return ordered(inputs_of(self.loaded, project, Allow(), judge=verdicts.judge), self.orders)
 
 
 class ProjectTurns:
@@ -87,6 +98,7 @@ class ProjectTurns:
         self._checkouts = checkouts
         self._connections = connections
         self._keeping = Keeping(deps, tell)
+        self._verdicts = Verdicts()
         self._releases: dict[str, _Release] = {}
 
     async def turn(self, turn: Turn) -> Again | None:
@@ -117,7 +129,7 @@ class ProjectTurns:
             return replace(base, run=ProjectRun(row.name, row.endpoint, failed=failure(error)), error=error)
         if isinstance(sight, ProjectRun):
             return replace(base, run=sight, commit=row.wanted)
-        base = replace(base, commit=sight.commit, hold=sight.orders.hold, inputs=sight.inputs)
+        base = replace(base, commit=sight.commit, hold=sight.orders.hold)
         settings = sight.project.project
         try:
             async with self._connections.ports(
@@ -159,9 +171,7 @@ class ProjectTurns:
             )
         else:
             self._checkouts.keep_good(loaded, project)
-        orders = await self._orders(turn, row, project, stale, hold)
-        inputs = ordered(inputs_of(loaded, project, Allow()), orders)
-        return _Sight(row, loaded, project, inputs, orders, loaded.revision)
+        return _Sight(row, loaded, project, await self._orders(turn, row, project, stale, hold))
 
     async def _checkout(self, row: ProjectRecord) -> tuple[Checkout, str]:
         """The source at the newest commit that could be read, and why that may be old, "" when it is not."""
@@ -206,8 +216,8 @@ class ProjectTurns:
             release.commit, release.memory = sight.commit, replace(release.memory, not_taken={})
             release.settled()
         keys = self._keys(turn, sight, release)
-        plan = await examine(sight.inputs, ports, release.memory, keys=keys)
-        inputs = sight.inputs
+        inputs = await asyncio.to_thread(sight.inputs, keys, self._verdicts)
+        plan = await examine(inputs, ports, release.memory, keys=keys)
         approval = None if keys else await self._deps.store.approved(sight.row.name)
         lifted = None if sight.orders.hold else approved(inputs, plan, approval, self._deps.now())
         if approval is not None and not sight.orders.hold:
@@ -249,8 +259,8 @@ class ProjectTurns:
         if not quick or not recent or sight.orders.hold or sight.orders.pins or changed is None:
             release.settled()
             return ()
-        wanted, known = sight.inputs.desired.keys(), self._keeping.known(name)
-        keys = changed | release.waiting
+        keys, known = changed | release.waiting, self._keeping.known(name)
+        wanted = {want.key for want in sight.project.resources if want.key in keys}
         if len(keys) > _MOST_BY_KEY or any(key not in wanted or key.local not in known for key in keys):
             release.settled()
             return ()

@@ -10,7 +10,7 @@ import structlog
 
 from reconciler.desired import DesiredProject
 from reconciler.errors import ReconcilerError
-from reconciler.loading import Loaded, failure
+from reconciler.loading import Loaded, failure, invalid, problems_of
 from reconciler.render.markdown import code, document
 from reconciler.report import ProjectReport, ProjectRun, RunReport, project_report, run_report
 from reconciler.service.notify.forges import Forge, PullRequest
@@ -101,7 +101,11 @@ async def plan_pull_request(plans: PullPlans, pull: PullRequest, base: Loaded) -
 
 
 async def _examined(plans: PullPlans, project: DesiredProject, loaded: Loaded) -> ProjectReport:
-    """The plan of one Project; what cannot be read is part of the comment, not its end."""
+    """The plan of one Project; what is invalid or cannot be read is part of the comment, not its end."""
+    problems = problems_of(project)
+    if problems and not (project.invalid_skipped and problems == project.problems):
+        # Nothing is read for it: it would show as a wish to delete every agent.
+        return project_report("plan", invalid(project), 0)
     try:
         return await plans.examine(project, loaded)
     except ReconcilerError as error:

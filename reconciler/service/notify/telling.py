@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from hashlib import sha256
 from typing import Final
 from urllib.parse import quote
 
+from reconciler.globs import compiled
 from reconciler.render.words import clean, plural
 from reconciler.service.config_spec import NotifySpec, Occasion, seconds
 from reconciler.service.records import EventRecord
@@ -64,7 +64,7 @@ def wanted(spec: NotifySpec, event: EventRecord) -> bool:
         return False
     if not event.project:
         return "*" in spec.projects
-    return any(fnmatchcase(event.project, glob) for glob in spec.projects)
+    return any(compiled(glob).fullmatch(event.project) for glob in spec.projects)
 
 
 def things(event: EventRecord) -> tuple[str, ...]:

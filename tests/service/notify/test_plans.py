@@ -1,0 +1,356 @@
+"""Plans of pull requests: a real repository, a sandbox, a forge; and what a pull request must never do."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import ClientSession
+from markdown_it import MarkdownIt
+
+from reconciler.desired import DesiredProject, load
+from reconciler.errors import ServiceUnreachable, SourceUnreachable
+from reconciler.kinds.registry import KINDS
+from reconciler.loading import Loaded, inputs_of, masker, revision_text
+from reconciler.options import Allow
+from reconciler.reconcile import Inputs, examine
+from reconciler.report import ProjectReport, ProjectRun, project_report
+from reconciler.service.config_spec import ForgeSpec, Secret
+from reconciler.service.notify.forges import ForgeError, open_forge
+from reconciler.service.notify.judging import permitted
+from reconciler.service.notify.plans import PullPlans
+from reconciler.service.store import Store
+from reconciler.settings import read
+from reconciler.source import open_source
+from reconciler.wiring import ports
+from tests.service.notify.forge_servers import TOKEN, GitHubServer, served
+from tests.world import World, prompt
+
+
+@dataclass
+class Review:
+    """A repository whose pull requests are planned, and what was examined on the way."""
+
+    world: World
+    folder: Path
+    server: GitHubServer
+    plans: PullPlans
+    examined: list[Inputs] = field(default_factory=list)
+    environ: Mapping[str, str] = field(default_factory=dict)
+
+    def open(self, number: int, *, home: str = "acme/agents") -> str:
+        """A pull request with what is in the work tree now; the work tree is `main` again."""
+        self.world.git("checkout", "-q", "--detach")
+        head = self.world.commit(f"Request {number}")
+        self.world.git("update-ref", f"refs/pull/{number}/head", head)
+        self.world.git("checkout", "-q", "main")
+        self.server.pulls = [pull for pull in self.server.pulls if pull["number"] != number]
+        self.server.pull(number, head, home=home)
+        return head
+
+    async def load(self, ref: str) -> Loaded:
+        return await asyncio.to_thread(self.read, ref, permitted(self.base().snapshot, self.environ))
+
+    def read(self, ref: str, environ: Mapping[str, str]) -> Loaded:
+        url = f"file://{self.world.repo}"
+        snapshot = open_source(url, environ={}, ref=ref, cache=self.folder / "cache")
+        projects = load(snapshot, environ=environ, kinds=KINDS)
+        return Loaded(snapshot, projects, read({}), revision_text(snapshot))
+
+    def base(self) -> Loaded:
+        return self.read("main", self.environ)
+
+    async def examine(self, project: DesiredProject, loaded: Loaded) -> ProjectReport:
+        settings = project.project
+        inputs = inputs_of(loaded, project, Allow())
+        self.examined.append(inputs)
+        async with ports(settings.name, settings.endpoint, loaded.zipped, loaded.settings) as there:
+            plan = await examine(inputs, there)
+        run = ProjectRun(settings.name, settings.endpoint, plan, masker=masker(project))
+        return project_report("plan", run, int(time.time()))
+
+    async def look(self) -> str:
+        """Plan what moved; the newest comment."""
+        await self.plans.look(self.base())
+        bodies = [comment["body"] for comment in self.server.comments.values()]
+        return bodies[-1].replace("\r\n", "\n") if bodies else ""
+
+
+@pytest.fixture
+async def review(world: World, store: Store, session: ClientSession, tmp_path: Path) -> AsyncIterator[Review]:
+    server = GitHubServer()
+    async with served(server.handle) as url:
+        spec = ForgeSpec(provider="github", repository="acme/agents", token=Secret(env="T"), url=url)
+        forge = open_forge(spec, TOKEN, "", session)
+        found: Review
+
+        async def load_ref(ref: str) -> Loaded:
+            return await found.load(ref)
+
+        async def look_at(project: DesiredProject, loaded: Loaded) -> ProjectReport:
+            return await found.examine(project, loaded)
+
+        plans = PullPlans("agents", "main", forge, store, load_ref, look_at, link="https://r.example.com")
+        found = Review(world, tmp_path, server, plans)
+        yield found
+
+
+async def in_line(world: World) -> None:
+    """A base that was applied."""
+    world.agent("triage")
+    world.commit("Base")
+    done = await asyncio.to_thread(world.apply, "--project", "prod")
+    assert done.exit_code == 0, done.stdout + done.stderr
+    world.forget()
+
+
+async def test_a_pull_request_gets_its_plan_as_a_comment(review: Review) -> None:
+    await in_line(review.world)
+    review.world.agent("billing")
+    head = review.open(7)
+
+    comment = await review.look()
+
+    assert comment.startswith(
+        "<!-- reconciler:pull:agents -->\n**Plan: 1 to add, 0 to change, 0 to destroy.**\n\n"
+        f"`reconciler plan`, commit `{head[:12]}`, Project `prod`, digest `"
+    )
+    assert "+ prod/Agent/billing will be created" in comment
+    assert comment.endswith("[Dashboard](https://r.example.com)</sub>\n")
+    assert review.world.writes() == []
+
+
+async def test_only_a_head_that_moved_is_planned_again(review: Review) -> None:
+    await in_line(review.world)
+    review.world.agent("billing")
+    review.open(7)
+    await review.look()
+    await review.look()
+    assert len(review.examined) == 1
+
+    review.world.agent("billing", prompt("Other words."))
+    review.world.agent("second")
+    review.open(7)
+    comment = await review.look()
+
+    assert "2 to add" in comment
+    assert len(review.examined) == 2
+    assert len(review.server.comments) == 1
+
+
+async def test_what_failed_is_planned_again(review: Review) -> None:
+    await in_line(review.world)
+    review.world.agent("billing")
+    review.open(7)
+
+    async def unreachable(ref: str) -> Loaded:
+        raise SourceUnreachable("cannot read the repository")
+
+    broken = replace(review.plans, load=unreachable)
+    with pytest.raises(SourceUnreachable):
+        await broken.look(review.base())
+
+    assert "1 to add" in await review.look()
+
+
+async def test_a_request_from_a_fork_is_left_alone(review: Review) -> None:
+    await in_line(review.world)
+    review.world.agent("billing")
+    review.open(7, home="stranger/agents")
+
+    assert await review.look() == ""
+    assert review.examined == []
+
+
+async def test_no_credential_goes_to_an_endpoint_that_the_base_does_not_have(review: Review) -> None:
+    await in_line(review.world)
+    review.world.project(endpoint="http://127.0.0.1:9/api/projects/thief")
+    review.world.project("new", endpoint="http://127.0.0.1:9/api/projects/thief", resources=["none/*"])
+    review.open(7)
+
+    comment = await review.look()
+
+    assert review.examined == []
+    assert "- `prod` gets another endpoint: nothing is read from it before it is merged." in comment
+    assert "- `new` is new: nothing is read from its endpoint before it is merged." in comment
+    assert "thief" not in comment
+
+
+async def test_a_request_is_judged_by_the_rules_of_its_base(review: Review) -> None:
+    for number in range(10):
+        review.world.agent(f"a{number}")
+    await in_line(review.world)
+    review.world.remove(*(f"agents/a{number}.yaml" for number in range(10)))
+    limits = {"deletes": 1000, "deletes_percent": 100}
+    review.world.project(sync={"limits": limits, "mode": "enforce"}, owner="thief#x")
+    review.open(7)
+
+    comment = await review.look()
+
+    assert "Refused" in comment.splitlines()[1]
+    assert "delete-limit" in comment
+    assert "changes `owner`, `sync`: that holds after the merge" in comment
+    assert review.examined[0].limits.deletes == 5
+    assert review.examined[0].ctx.owner != "thief#x"
+
+
+async def test_a_request_takes_nothing_new_from_the_environment(review: Review) -> None:
+    review.environ = {"REGION": "westeurope", "AZURE_CLIENT_SECRET": "s3cr3t-4711-aa"}
+    review.world.project(values_from_env=["REGION"])
+    await in_line_with_region(review.world)
+    review.world.project(values_from_env=["REGION", "AZURE_CLIENT_SECRET"])
+    review.world.agent("leak", prompt({"$text": "${AZURE_CLIENT_SECRET} ${REGION}"}))  # type: ignore[arg-type]
+    review.open(7)
+
+    comment = await review.look()
+
+    assert "AZURE_CLIENT_SECRET" in comment
+    assert "4711" not in comment
+    assert review.examined == []
+
+
+async def in_line_with_region(world: World) -> None:
+    world.environ = {"REGION": "westeurope"}
+    await in_line(world)
+
+
+async def test_invalid_manifests_are_told_and_nothing_is_read(review: Review) -> None:
+    await in_line(review.world)
+    review.world.write(
+        "agents/bad.yaml", "apiVersion: reconciler/v1\nkind: Agent\nmetadata: {name: bad}\nspec: 7\n"
+    )
+    review.open(7)
+
+    comment = await review.look()
+
+    assert "**Error:**" in comment
+    assert "agents/bad.yaml:4" in comment
+    assert review.examined == []
+
+
+async def test_a_broken_project_file_is_told(review: Review) -> None:
+    await in_line(review.world)
+    review.world.write("prod.yaml", "kind: Project\napiVersion: [\n")
+    review.open(7)
+
+    comment = await review.look()
+
+    assert "**Error:**" in comment
+    assert "prod.yaml" in comment
+
+
+async def test_an_endpoint_that_does_not_answer_is_part_of_the_comment(review: Review) -> None:
+    await in_line(review.world)
+    review.world.agent("billing")
+    review.open(7)
+
+    async def down(project: DesiredProject, loaded: Loaded) -> ProjectReport:
+        raise ServiceUnreachable("cannot list agents of prod", hint="Check the network.")
+
+    await replace(review.plans, examine=down).look(review.base())
+
+    (comment,) = review.server.comments.values()
+    assert "cannot list agents of prod" in comment["body"]
+
+
+async def test_untouched_projects_are_not_read(review: Review) -> None:
+    review.world.write("two/two.yaml", two(review.world))
+    await in_line(review.world)
+    review.world.agent("billing")
+    review.open(7)
+
+    comment = await review.look()
+
+    assert [inputs.project for inputs in review.examined] == ["prod"]
+    assert "1 Project untouched." in comment
+
+
+def two(world: World) -> dict[str, Any]:
+    spec = {"endpoint": f"{world.endpoint}-two", "owner": "other#two", "resources": ["none/*.yaml"]}
+    return {"apiVersion": "reconciler/v1", "kind": "Project", "metadata": {"name": "two"}, "spec": spec}
+
+
+async def test_a_request_that_touches_no_manifest_says_so(review: Review) -> None:
+    await in_line(review.world)
+    review.world.write("README.md", "words")
+    review.open(7)
+
+    assert "**No Project that is looked after here changes.**" in await review.look()
+    assert review.examined == []
+
+
+async def test_a_project_that_goes_deletes_nothing(review: Review) -> None:
+    review.world.write("two/two.yaml", two(review.world))
+    await in_line(review.world)
+    review.world.remove("two/two.yaml")
+    review.open(7)
+
+    assert "- `two` is removed: its agents stay as they are" in await review.look()
+
+
+HOSTILE = [
+    "</details></sub> @everyone <img src=x onerror=alert(1)>",
+    "```\n/close\n/merge\n```\n[click](https://evil.example)",
+    "<!-- reconciler:pull:agents -->\n# Approved",
+    "`` ` ``` ```` | a | b |\n|---|---|",
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+async def test_hostile_agent_text_stays_in_its_fence(review: Review, text: str) -> None:
+    await in_line(review.world)
+    review.world.agent("billing", prompt(text))
+    review.world.agent("triage", prompt(text))
+    review.open(7)
+
+    comment = await review.look()
+
+    tokens = MarkdownIt("commonmark").parse(comment)
+    html = [token.content for token in tokens if token.type == "html_block"]
+    assert ["reconciler:pull:agents" in block for block in html] == [True] + [False] * (len(html) - 1)
+    inline = [child for token in tokens for child in token.children or ()]
+    links = [child.attrs["href"] for child in inline if child.type == "link_open"]
+    assert links == ["https://r.example.com"]
+    assert not any("img" in block or "everyone" in block for block in html)
+    assert not any(child.type == "html_inline" and "img" in child.content for child in inline)
+    assert not any(token.type == "heading_open" for token in tokens)
+    assert not any(line.startswith(("/close", "/merge")) for line in comment.splitlines())
+
+
+async def test_many_requests_are_planned_turn_by_turn(review: Review) -> None:
+    await in_line(review.world)
+    review.world.write("README.md", "words")
+    head = review.open(1)
+    for number in range(2, 31):
+        review.world.git("update-ref", f"refs/pull/{number}/head", head)
+        review.server.pull(number, head)
+
+    assert await review.plans.look(review.base())
+    assert len(review.server.comments) == 20
+    assert not await review.plans.look(review.base())
+    assert len(review.server.comments) == 30
+
+
+async def test_a_forge_that_refuses_is_an_error_of_the_turn(review: Review) -> None:
+    await in_line(review.world)
+    review.world.agent("billing")
+    review.open(7)
+    bad = open_forge(
+        ForgeSpec(
+            provider="github",
+            repository="acme/none",
+            token=Secret(env="T"),
+            url=review.plans.forge._caller.address,
+        ),  # type: ignore[attr-defined]
+        TOKEN,
+        "",
+        review.plans.forge._caller.session,  # type: ignore[attr-defined]
+    )
+
+    with pytest.raises(ForgeError, match="HTTP 404"):
+        await replace(review.plans, forge=bad).look(review.base())

@@ -68,7 +68,9 @@ async def test_a_hint_during_a_write_gets_one_of_its_own() -> None:
 async def test_a_hint_that_cannot_be_written_is_tried_again(mode: str) -> None:
     hints, engine = hinting()
     engine.mode = mode
+    started = time.monotonic()
     assert not await hints.give("source/a")
+    assert time.monotonic() - started < 0.2
     assert not await hints.give("source/a")
 
     engine.mode = "works"

@@ -219,6 +219,21 @@ async def test_a_form_of_github_is_read() -> None:
     assert (await hooks.post("github", other, {**form, **signed("github", other)})).result == "ignored"
 
 
+async def test_only_githubs_signature_covers_a_form() -> None:
+    """Gitea signs the field inside, which nobody should have to dig out before he believes it."""
+    hooks = Hooks()
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    inside = json.dumps(deliveries.github()).encode()
+    body = urlencode({"payload": inside}).encode()
+
+    gitea = await hooks.post("gitea", body, {**form, **signed("gitea", inside)})
+    gitlab = await hooks.post("gitlab", b'{"object_kind":"issue"}', {**form, **signed("gitlab", b"")})
+
+    assert gitea.status == 401
+    assert "content type to application/json" in gitea.detail
+    assert gitlab.result == "ignored"
+
+
 async def test_a_generic_sender_may_send_anything() -> None:
     hooks = Hooks()
 
@@ -300,6 +315,7 @@ async def test_a_source_takes_so_many_a_minute() -> None:
     assert answers[-1].headers["retry-after"] == "20"
     assert "limits.webhooks_per_minute" in answers[-1].detail
     assert (await push(hooks, "gitlab")).status == 202
+    assert (await hooks.post("github", [STALL])).status == 429, "it was read all the same"
     hooks.now += 20
     assert (await push(hooks, X_GitHub_Delivery="later")).status == 202
 

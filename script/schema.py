@@ -1,4 +1,5 @@
-"""Write the JSON Schemas of agent definitions, endpoints and cards from the models of the installed SDK.
+"""Write the JSON Schemas of agent definitions, endpoints and cards from the models of the installed SDK, and
+that of the service's configuration from its own models.
 
 Every union becomes a choice by `if` and `then`, never `anyOf`: a validator, ours or an editor's, then speaks
 of the branch that was meant. Descriptions are made from the names and types of the fields.
@@ -23,9 +24,12 @@ from azure.ai.projects import _unions, models
 from azure.ai.projects._utils import model_base
 from azure.ai.projects.models import _models
 
+from reconciler.service.config_schema import config_schema
+
 Schema = dict[str, Any]
 
-FOLDER: Final = Path(__file__).resolve().parent.parent / "reconciler" / "schema"
+ROOT: Final = Path(__file__).resolve().parent.parent
+FOLDER: Final = ROOT / "reconciler" / "schema"
 DOCUMENTS: Final = {
     "agent_definition": ("AgentDefinition", "Agent definition"),
     "agent_endpoint": ("AgentEndpointConfig", "Agent endpoint"),
@@ -79,9 +83,10 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--check", action="store_true", help="change nothing, exit 1 when a file is stale")
     check = parser.parse_args(arguments).check
     stale = []
-    for name, (root, title) in DOCUMENTS.items():
-        path = FOLDER / f"{name}.json"
-        text = orjson.dumps(document(root, title), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    schemas = {FOLDER / f"{name}.json": document(*named) for name, named in DOCUMENTS.items()}
+    schemas[ROOT / "docs" / "service-config.schema.json"] = config_schema()
+    for path, schema in schemas.items():
+        text = orjson.dumps(schema, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
         if path.is_file() and path.read_bytes() == text:
             continue
         stale.append(path.name)

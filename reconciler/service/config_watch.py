@@ -110,13 +110,13 @@ class Watching:
             await self.changed(new)
         if new.spec.log != old.spec.log:
             set_up_service(new.spec.log, new.masker().text)
-        if differs or self.configured.rejected:
-            self.configured.loaded_at = time.time()
+        recovered = bool(self.configured.rejected) and not waiting
         if waiting:
             self._reject([f"`{name}` was changed, which takes a restart" for name in waiting])
         else:
             self.configured.rejected = ()
-        if differs:
+        if differs or recovered:
+            self.configured.loaded_at = time.time()
             log.info("config_reloaded", changed=list(differs))
             self._count("reloaded")
 

@@ -157,17 +157,18 @@ def test_committed_schemas_are_those_of_the_installed_sdk() -> None:
 
 
 def test_stale_schema_is_named(tmp_path: Path) -> None:
-    for name in ("script", "reconciler/schema"):
+    for name in ("script", "reconciler/schema", "docs"):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "script/schema.py").write_bytes((ROOT / "script/schema.py").read_bytes())
     script = [sys.executable, str(tmp_path / "script" / "schema.py")]
     stale = subprocess.run([*script, "--check"], capture_output=True, text=True, check=False)
     assert stale.returncode == 1
-    assert stale.stdout.startswith("stale: agent_definition.json, agent_endpoint.json, agent_card.json\n")
-    assert not list((tmp_path / "reconciler/schema").iterdir())
+    names = "agent_definition.json, agent_endpoint.json, agent_card.json, service-config.schema.json"
+    assert stale.stdout.startswith(f"stale: {names}\n")
+    assert not list(tmp_path.glob("**/*.json"))
     assert subprocess.run(script, capture_output=True, check=False).returncode == 0
-    for path in (tmp_path / "reconciler/schema").iterdir():
-        assert path.read_bytes() == (ROOT / "reconciler/schema" / path.name).read_bytes()
+    for path in tmp_path.glob("**/*.json"):
+        assert path.read_bytes() == (ROOT / path.relative_to(tmp_path)).read_bytes()
 
 
 def test_checking_never_imports_the_sdk() -> None:

@@ -70,10 +70,6 @@ class AzureDevOps:
                 break
         return tuple(sorted((_pull(item) for item in found), key=lambda pull: pull.number))
 
-    async def find_comment(self, number: int, marker: str) -> str:
-        found = await self._ours(number, marker)
-        return found[0][1] if found else ""
-
     async def comment(self, number: int, marker: str, markdown: str) -> bool:
         text = marked(marker, markdown, self.most)
         threads = f"{self._repo}/pullRequests/{number}/threads"

@@ -82,10 +82,6 @@ class Forge(Protocol):
         """The open requests to merge into this branch, by number."""
         ...
 
-    async def find_comment(self, number: int, marker: str) -> str:
-        """The text of our comment, "" where there is none; `marker` is its first line."""
-        ...
-
     async def comment(self, number: int, marker: str, markdown: str) -> bool:
         """Create our comment or bring it up to date; False when it says this already.
 

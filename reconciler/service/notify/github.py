@@ -64,10 +64,6 @@ class GitHub:
             raise _strange() from error
         return PullRequest(number, head, f"refs/pull/{number}/head", fork=home.lower() != self._name)
 
-    async def find_comment(self, number: int, marker: str) -> str:
-        found = await self._ours(number, marker)
-        return found[0][1] if found else ""
-
     async def comment(self, number: int, marker: str, markdown: str) -> bool:
         text = marked(marker, markdown, self.most)
         for id, there in await self._ours(number, marker):

@@ -55,10 +55,6 @@ class GitLab:
         found = await self._pages(f"{self._project}/merge_requests", query)
         return tuple(sorted((_pull(item) for item in found), key=lambda pull: pull.number))
 
-    async def find_comment(self, number: int, marker: str) -> str:
-        found = await self._ours(number, marker)
-        return found[0][1] if found else ""
-
     async def comment(self, number: int, marker: str, markdown: str) -> bool:
         text = marked(marker, markdown, self.most)
         notes = f"{self._project}/merge_requests/{number}/notes"

@@ -46,7 +46,7 @@ class Notices:
 
         What was told is remembered after each message: a crash in between tells one message again.
         """
-        mine = [event for event in events if wanted(self._spec, event)]
+        mine = [event for event in events if wanted(self._spec, event, now)]
         names = dict.fromkeys(name for event in mine for name in things(event))
         told = {name: await self._store.cursor(self._cursor(name)) for name in names}
         for message in messages(self._spec, mine, told, now, self._link):

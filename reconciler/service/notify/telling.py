@@ -55,12 +55,12 @@ class Message:
     told: Mapping[str, int] = field(default_factory=dict)
 
 
-def wanted(spec: NotifySpec, event: EventRecord) -> bool:
-    """Whether the address asked for events like this one.
+def wanted(spec: NotifySpec, event: EventRecord, now: float) -> bool:
+    """Whether the address asked for events like this one, and it is still news.
 
     What concerns no Project (sources, configuration) is for addresses that hear of every Project.
     """
-    if OCCASIONS.get(event.type) not in spec.on:
+    if OCCASIONS.get(event.type) not in spec.on or now - event.at > MOST_AGE_S:
         return False
     if not event.project:
         return "*" in spec.projects
@@ -146,7 +146,7 @@ def messages(
     groups: dict[tuple[int, Occasion, str], _Group] = {}
     phases: dict[str, tuple[int, Occasion]] = {}
     for event in events:
-        if not wanted(spec, event) or now - event.at > MOST_AGE_S:
+        if not wanted(spec, event, now):
             continue
         news = telling.news(event)
         if news is None:

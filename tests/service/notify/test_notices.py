@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from typing import Any
 
 import pytest
@@ -129,6 +130,16 @@ async def test_a_new_address_is_not_told_the_history(store: Store) -> None:
             pass
 
         assert [message["title"] for message in heard(ops)] == ["reconciler: Failure: now"]
+
+
+def test_a_missing_extra_is_named(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "apprise", None)
+
+    with pytest.raises(InvalidInput) as caught:
+        Notices(NotifySpec(name="ops", url=Secret(env="OPS")), "json://127.0.0.1", store, "")
+
+    assert str(caught.value) == "notifications need apprise, which is not installed"
+    assert caught.value.hint == "Run `pip install 'foundry-reconciler[notify]'`."
 
 
 def test_an_unknown_address_is_refused_without_showing_it(store: Store) -> None:

@@ -122,7 +122,7 @@ ASKED = [
 def test_an_address_hears_what_it_asked_for(
     on: Any, projects: tuple[str, ...], told: EventRecord, expected: bool
 ) -> None:
-    assert wanted(EVERY.model_copy(update={"on": on, "projects": projects}), told) is expected
+    assert wanted(EVERY.model_copy(update={"on": on, "projects": projects}), told, NOW) is expected
 
 
 def test_old_events_are_no_news() -> None:

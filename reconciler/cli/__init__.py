@@ -15,13 +15,16 @@ from reconciler.cli import (
     demo,
     doctor,
     drift,
+    history,
     import_,
     init,
     plan,
+    rollback,
     sandbox,
     schema,
     serve,
     status,
+    token,
     validate,
 )
 
@@ -41,9 +44,12 @@ app.command("plan")(plan.plan)
 app.command("apply")(apply.apply)
 app.command("drift")(drift.drift)
 app.command("status")(status.status)
+app.command("history")(history.history)
+app.command("rollback")(rollback.rollback)
 app.command("import")(import_.import_)
 app.command("serve")(serve.serve)
 app.command("sandbox")(sandbox.sandbox)
+app.command("token")(token.token)
 app.command("schema")(schema.schema)
 app.command("doctor")(doctor.doctor)
 app.command("demo")(demo.demo)

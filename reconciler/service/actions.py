@@ -36,7 +36,7 @@ _SHORTEST_PIN_S: Final = 60
 # A plan that nobody ran for an hour was looked at too long ago.
 _APPROVAL_S: Final = 3600
 _MOST_WHY: Final = 500
-_VERSION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_VERSION: Final = re.compile(r"[1-9][0-9]{0,9}")
 # Lines about refused requests that one person can add in a minute.
 _DENIALS_PER_MINUTE: Final = 10
 

@@ -27,6 +27,7 @@ log = structlog.get_logger("reconciler")
 
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,62}")
 _FORM: Final = re.compile(r"sha256:[0-9a-f]{64}|scrypt:[0-9a-f]{32}:[0-9a-f]{64}")
+LEAST_PASSPHRASE: Final = 16
 _PREFIX: Final = "rct_"
 # Whoever can guess among these never finishes: 256 bits.
 _RANDOM_BYTES: Final = 32

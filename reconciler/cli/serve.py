@@ -3,35 +3,53 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from reconciler.service.config import Config
+    from reconciler.service.main import Running
 
 
 def serve(
     config: Annotated[Path, typer.Option("--config", "-c", help="The service's configuration, a YAML file.")],
     check: Annotated[bool, typer.Option("--check", help="Only check the configuration, and exit.")] = False,
+    migrate: Annotated[
+        bool, typer.Option("--migrate", help="Only bring the store's schema up to date, and exit.")
+    ] = False,
 ) -> None:
     """Watch repositories and keep any number of Foundry projects equal to them."""
     import asyncio
     import os
 
-    from reconciler.log import quiet, set_up
     from reconciler.service.config import load_config
-    from reconciler.settings import read
+    from reconciler.service.config_text import check_text
 
     loaded = load_config(config, os.environ)
     if check:
-        count = len(loaded.spec.sources)
-        typer.echo(f"{config} is valid: {count} source{'s' * (count != 1)}, store {loaded.spec.store}")
-        return
-    from reconciler.service.main import Running
-    from reconciler.service.main import serve as run
+        typer.echo(check_text(loaded))
+    elif migrate:
+        from reconciler.service.store.opening import migrate as bring_up_to_date
 
-    set_up(loaded.spec.log, json=True)
+        asyncio.run(bring_up_to_date(loaded.spec.store))
+        typer.echo("The store's schema is up to date.")
+    else:
+        _run(loaded)
+
+
+def _run(config: Config) -> None:
+    import asyncio
+    import os
+
+    from reconciler.log import quiet, set_up_service
+    from reconciler.service.main import serve as run
+    from reconciler.settings import read
+
+    set_up_service(config.spec.log, config.masker().text)
     quiet()
 
     def ready(service: Running) -> None:
         typer.echo(f"reconciler listens on {service.url}", err=True)
 
-    asyncio.run(run(loaded, read(os.environ), os.environ, ready))
+    asyncio.run(run(config, read(os.environ), os.environ, ready))

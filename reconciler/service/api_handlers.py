@@ -48,7 +48,8 @@ class Handlers:
 
     async def events(self, asked: Asked) -> Any:
         query = dict(asked.query)
-        wanted = EventFilter(after_id=int(query.pop("after_id", "0")), **query)
+        after = query.pop("after_id", None)
+        wanted = EventFilter(after_id=None if after is None else int(after), **query)
         return await self._views.events(asked.who.scope, wanted, asked.page)
 
     async def audit(self, asked: Asked) -> Any:

@@ -95,7 +95,7 @@ class EventFilter:
     resource: str = ""
     type: str = ""
     severity: str = ""
-    after_id: int = 0
+    after_id: int | None = None
 
 
 @dataclass(frozen=True)
@@ -335,7 +335,7 @@ class Views:
 
             found += await _all_of(some, most=needed)
             total += (await some(Page(1)))[1]
-        found.sort(key=order, reverse=not asked.get("after_id"))
+        found.sort(key=order, reverse=asked.get("after_id") is None)
         return tuple(found[page.offset : needed]), total
 
     # The service itself

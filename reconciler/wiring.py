@@ -85,6 +85,13 @@ def import_sdk() -> None:
     warm()
 
 
+def trace_calls() -> None:
+    """Make a span of every call to the service; needs the extra `tracing`."""
+    from reconciler.foundry.tracing import trace_calls as trace
+
+    trace()
+
+
 def close() -> None:
     """Stop the sandbox of this process, if one was started."""
     while _embedded:

@@ -12,11 +12,13 @@ from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
 from azure.core.pipeline import AsyncPipeline
 from azure.core.pipeline.policies import (
     AsyncBearerTokenCredentialPolicy,
+    DistributedTracingPolicy,
     HeadersPolicy,
     RequestIdPolicy,
     UserAgentPolicy,
 )
 from azure.core.pipeline.transport import AioHttpTransport
+from azure.core.settings import settings
 
 from reconciler import __version__
 from reconciler.foundry.rate import RateLimiter
@@ -107,6 +109,7 @@ def open_pipe(
         Retry(repeats),
         Pace(limiter, repeats, observer),
         *([AsyncBearerTokenCredentialPolicy(credential, SCOPE)] if secure else []),
+        *([DistributedTracingPolicy()] if settings.tracing_implementation() else []),
         *([Watched(observer)] if observer else []),
     ]
     pipeline: AsyncPipeline[Any, Any] = AsyncPipeline(transport, policies)

@@ -70,6 +70,10 @@ async def migrate(url: str) -> None:
         await store.open()
     finally:
         await store.close()
+    if sqlite_path(url) is None:
+        from reconciler.service.engine.schema import apply_schema
+
+        await apply_schema(url)
 
 
 def _postgres(url: str) -> Database:

@@ -128,6 +128,13 @@ async def test_migrating_prepares_a_database_for_a_service_that_may_not_alter_it
     await store.close()
 
 
+async def test_migrating_prepares_the_queue_of_replicas_too(postgres_url: str) -> None:
+    await migrate(postgres_url)
+    with psycopg.connect(postgres_url) as connection:
+        ((there,),) = connection.execute("SELECT to_regclass('procrastinate_jobs') IS NOT NULL").fetchall()
+    assert there
+
+
 async def test_the_file_of_another_program_is_left_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "other.db"
     with closing(sqlite3.connect(path)) as other:

@@ -87,7 +87,9 @@ class _Sight:
         if keys:
             chosen = tuple(want for want in project.resources if want.key in keys)
             project = replace(project, resources=chosen)
-        return ordered(inputs_of(self.loaded, project, Allow(), judge=verdicts.judge), self.orders)
+        # A checkout that seems old is the newest there is: the server is asked before the first write (P3).
+        allow = Allow(older=not self.orders.keep)
+        return ordered(inputs_of(self.loaded, project, allow, judge=verdicts.judge), self.orders)
 
 
 class ProjectTurns:

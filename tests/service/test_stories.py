@@ -321,3 +321,38 @@ async def test_a_version_that_fails_to_start_is_told_with_its_remedy(world: Worl
         await life.sync()
         await asyncio.sleep(0.5)
         assert world.writes() == [], "a failed version is not made again until its manifest changes"
+
+
+@pytest.mark.rule("P3")
+async def test_a_force_push_back_to_an_older_commit_is_what_git_wants(world: World, tmp_path: Path):
+    world.agent("triage")
+    first = world.commit()
+    async with living(world, tmp_path) as life:
+        await life.at(first)
+        world.agent("triage", prompt("Answer at length."))
+        second = await life.push()
+        await life.at(second)
+        await life.until(lambda: world.numbers("triage") == ["2", "1"])
+        world.git("reset", "-q", "--hard", first)
+        await life.service.deps.engine.trigger("source/agents", "webhook")
+        await life.until(lambda: world.traffic("triage") == [("1", 100)])
+        await life.at(first)
+        await life.health("in-sync")
+        assert world.numbers("triage") == ["2", "1"]
+
+
+async def test_a_deleted_branch_keeps_the_last_state_and_says_so(world: World, tmp_path: Path):
+    world.agent("triage")
+    first = world.commit()
+    async with living(world, tmp_path) as life:
+        await life.at(first)
+        world.git("checkout", "-q", "-b", "other")
+        world.git("branch", "-q", "-D", "main")
+        await life.service.deps.engine.trigger("source/agents", "webhook")
+        told = await life.until(lambda: life.events("source-stale"))
+        assert "main" in told[0]
+        assert world.names() == ["triage"]
+        world.git("branch", "-q", "main")
+        await life.service.deps.engine.trigger("source/agents", "webhook")
+        await life.until(lambda: life.events("source-recovered"))
+        await idle(life)

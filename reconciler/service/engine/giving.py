@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -30,7 +30,7 @@ _CANCEL_S: Final = 5.0
 @dataclass
 class _Running:
     turn: Claimed
-    task: asyncio.Task[Again | None]
+    task: asyncio.Future[Again | None]
     number: int
     cancelled: bool = False
 
@@ -52,7 +52,7 @@ class Giving:
         # A session may take a lock twice, so what this process has in hand is kept apart here.
         self._in_hand: set[str] = set()
         self._running: dict[str, _Running] = {}
-        self._abandoned: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._abandoned: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
     @property
     def in_hand(self) -> frozenset[str]:
@@ -110,10 +110,11 @@ class Giving:
     async def _played(self, key: str, asked: Asked) -> _Ended | None:
         """The turn itself; None when it was cancelled, and has to come again."""
         turn = Claimed(key, asked.reasons, claims=self._claims)
-        task = asyncio.ensure_future(self._work(turn))
+        task: asyncio.Future[Again | None] = asyncio.ensure_future(self._work(turn))
         running = self._running[key] = _Running(turn, task, asked.number)
         try:
-            await asyncio.wait({task, self._abandoned}, return_when=asyncio.FIRST_COMPLETED)
+            ends: set[asyncio.Future[Any]] = {task, self._abandoned}
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         finally:
             del self._running[key]
         if not task.done() or (task.cancelled() and running.cancelled):

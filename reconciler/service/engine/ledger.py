@@ -6,7 +6,6 @@ of a dead one never see half of each other. A key that is asked for always has a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -46,6 +45,8 @@ INSERT INTO rq_turns (key) VALUES (%s) ON CONFLICT (key) DO UPDATE SET key = exc
 RETURNING asked, waiting, running, failures, extract(epoch FROM clock_timestamp())::float8
 """
 
+_START: Final = b"UPDATE rq_turns SET running = %s, waiting = '{}' WHERE key = %s"
+_END: Final = b"UPDATE rq_turns SET running = '{}', failures = %s WHERE key = %s"
 _WAITING_JOB: Final = (
     b"SELECT id, scheduled_at FROM procrastinate_jobs WHERE queueing_lock = %s AND status = 'todo'"
 )
@@ -85,11 +86,22 @@ SELECT id, lock FROM procrastinate_jobs WHERE status = 'doing' AND queue_name = 
 
 @dataclass(frozen=True)
 class Asked:
-    """What a turn answers: its reasons, up to which trigger, and how many turns of its key raised in a row."""
+    """What a turn answers: its reasons, triggers up to a number; and how many turns before it raised."""
 
     reasons: tuple[str, ...]
     number: int
     failures: int
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A key's row, and what the server's clock says."""
+
+    asked: int
+    waiting: dict[str, float]
+    running: dict[str, float]
+    failures: int
+    now: float
 
 
 class Ledger:
@@ -106,7 +118,7 @@ class Ledger:
     async def trigger(self, key: str, reason: str, after_s: float) -> bool:
         """Ask for a turn; False when one waits already."""
         async with self._server.transaction() as db:
-            number, runs, due = await self._ask(db, key, Again(max(0.0, after_s), reason), 1)
+            number, runs, due = await _ask(db, key, Again(max(0.0, after_s), reason), 1)
             fresh = await self._ensure_job(db, key, due if after_s > 0 else None)
             if runs:
                 await db.execute("SELECT pg_notify(%s, %s)", (NEWS, f"{number} {key}"))
@@ -119,30 +131,27 @@ class Ledger:
             None when there is nothing to do: an earlier turn has answered it, or the job was taken away.
         """
         async with self._server.transaction() as db:
-            number, waiting, running, failures, now = await self._row(db, key)
-            asked = waiting | running
+            row = await _row(db, key)
+            asked = row.waiting | row.running
             if not asked:
                 await db.execute(_REMOVE_JOB, (job, key))
                 return None
-            if not await self._is_ours(db, job):
+            if not await _runs(db, job):
                 return None
-            counting = {reason: due for reason, due in asked.items() if due <= now} or asked
-            await _set(db, "UPDATE rq_turns SET running = %s, waiting = '{}' WHERE key = %s", counting, key)
-            return Asked(
-                tuple(sorted(counting, key=lambda reason: (counting[reason], reason))), number, failures
-            )
+            counting = {reason: due for reason, due in asked.items() if due <= row.now} or asked
+            await db.execute(_START, (Jsonb(counting), key))
+            reasons = tuple(sorted(counting, key=lambda reason: (counting[reason], reason)))
+            return Asked(reasons, row.asked, row.failures)
 
     async def end(self, job: int, key: str, again: Again | None, failures: int) -> None:
         """File a turn that ended. Nothing when its job was taken away: then another turn answers for it."""
         async with self._server.transaction() as db:
-            await self._row(db, key)
+            await _row(db, key)
             if not (await db.execute(_REMOVE_JOB, (job, key))).rowcount:
                 return
-            await db.execute(
-                "UPDATE rq_turns SET running = '{}', failures = %s WHERE key = %s", (failures, key)
-            )
+            await db.execute(_END, (failures, key))
             if again is not None:
-                _, _, due = await self._ask(db, key, again, 0)
+                _, _, due = await _ask(db, key, again, 0)
                 await self._ensure_job(db, key, due)
             # Workers do not look again by themselves when a key is free.
             await db.execute(_WAKE, (key,))
@@ -154,7 +163,7 @@ class Ledger:
             False when its job was taken away before.
         """
         async with self._server.transaction() as db:
-            await self._row(db, key)
+            await _row(db, key)
             if not (await db.execute(_REMOVE_JOB, (job, key))).rowcount:
                 return False
             ((due,),) = await (await db.execute(_GIVE_BACK, (key, after_s))).fetchall()
@@ -166,24 +175,6 @@ class Ledger:
         async with self._server.transaction() as db:
             ((due, later, running),) = await (await db.execute(_COUNTS, (QUEUE,))).fetchall()
             return Queue(due=due, later=later, running=running)
-
-    async def _row(
-        self, db: AsyncConnection, key: str
-    ) -> tuple[int, dict[str, float], dict[str, float], int, float]:
-        """The row of a key, which nobody else changes until the transaction ends."""
-        (row,) = await (await db.execute(_ROW, (key,))).fetchall()
-        return row  # type: ignore[return-value]
-
-    async def _is_ours(self, db: AsyncConnection, job: int) -> bool:
-        cursor = await db.execute("SELECT status = 'doing' FROM procrastinate_jobs WHERE id = %s", (job,))
-        return await cursor.fetchall() == [(True,)]
-
-    async def _ask(
-        self, db: AsyncConnection, key: str, again: Again, triggers: int
-    ) -> tuple[int, bool, datetime]:
-        values = {"key": key, "reason": _text(again.reason), "after_s": again.after_s, "triggers": triggers}
-        (row,) = await (await db.execute(_ASK, values)).fetchall()
-        return row  # type: ignore[return-value]
 
     async def _ensure_job(self, db: AsyncConnection, key: str, due: datetime | None) -> bool:
         """Make a job that waits for this moment (None: now), or pull the one that waits forward to it.
@@ -209,8 +200,22 @@ class Ledger:
         return False
 
 
-async def _set(db: AsyncConnection, sql: str, reasons: Mapping[str, float], key: str) -> None:
-    await db.execute(sql.encode(), (Jsonb(dict(reasons)), key))
+async def _row(db: AsyncConnection, key: str) -> _Row:
+    """The row of a key, which nobody else changes until the transaction ends."""
+    (row,) = await (await db.execute(_ROW, (key,))).fetchall()
+    return _Row(*row)
+
+
+async def _runs(db: AsyncConnection, job: int) -> bool:
+    cursor = await db.execute("SELECT status = 'doing' FROM procrastinate_jobs WHERE id = %s", (job,))
+    return await cursor.fetchall() == [(True,)]
+
+
+async def _ask(db: AsyncConnection, key: str, again: Again, triggers: int) -> tuple[int, bool, datetime]:
+    """Add a reason; the number of triggers so far, whether a turn runs, and the moment this counts from."""
+    values = {"key": key, "reason": _text(again.reason), "after_s": again.after_s, "triggers": triggers}
+    ((number, runs, due),) = await (await db.execute(_ASK, values)).fetchall()
+    return number, runs, due
 
 
 def _text(reason: str) -> str:

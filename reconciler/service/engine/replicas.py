@@ -1,4 +1,4 @@
-"""Turns shared by processes over PostgreSQL: procrastinate hands out jobs, locks of the server keep keys apart.
+"""Turns shared by processes over PostgreSQL: procrastinate hands out jobs, the server's locks part keys.
 
 procrastinate's heartbeats exclude nobody, its retries block a key that is triggered meanwhile, and its worker
 ends with the database. Hence claims, a ledger and sweeps of our own, and sessions that begin again.
@@ -76,7 +76,7 @@ class Replicas:
 
         self._ledger = Ledger(self._server, turn)
         self._opening = asyncio.Lock()
-        self._opened = self._closed = self._ready = False
+        self._opened = self._closed = self._ready = self._told_down = False
         self._giving: Giving | None = None
 
     async def trigger(self, key: str, reason: str, *, after_s: float = 0.0) -> bool:
@@ -109,15 +109,14 @@ class Replicas:
 
     async def serve(self, work: Work, stop: asyncio.Event) -> None:
         stopping = asyncio.create_task(stop.wait())
-        down = False
         try:
             while not stop.is_set():
                 try:
                     await self._session(work, stopping)
                 except Exception as error:  # noqa: BLE001 - it runs for months, and tries again
-                    if not down or self._giving is not None:
+                    if not self._told_down:
                         log.error("queue_down", error=explain(error), hint=getattr(error, "hint", ""))
-                    down, self._giving = True, None
+                    self._told_down = True
                     await asyncio.wait({stopping}, timeout=_RETRY_S)
         finally:
             stopping.cancel()
@@ -133,16 +132,14 @@ class Replicas:
         claims = await Claims.open(self._server)
         giving = self._giving = Giving(self._ledger, claims, work, self._pauses)
         worker = asyncio.create_task(self._worker())
-        looking = [
-            asyncio.create_task(part)
-            for part in (
-                _watch(claims, giving),
-                self._sweep(claims, giving),
-                listen(self._server, giving.heard),
-            )
-        ]
+        looks = (
+            _watch(claims, giving),
+            self._sweep(claims, giving),
+            listen(self._server, giving.heard),
+        )
+        looking = [asyncio.create_task(look) for look in looks]
         parts, grace_s = {worker, *looking}, 0.0
-        self._ready = True
+        self._ready, self._told_down = True, False
         log.info("queue_up")
         try:
             done, _ = await asyncio.wait({stopping, *parts}, return_when=asyncio.FIRST_COMPLETED)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -310,10 +311,13 @@ def _notify(checked: Checked) -> Iterator[Finding]:
 
 
 def _is_address(url: str) -> bool:
-    # Half a second to import; only a configuration that notifies pays for it.
-    from apprise import Apprise
+    # Half a second to import; only a configuration that notifies pays for it. The first address loads all
+    # plug-ins, some of which import what Python has given up.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        from apprise import Apprise
 
-    return Apprise.instantiate(url, suppress_exceptions=True) is not None
+        return Apprise.instantiate(url, suppress_exceptions=True) is not None
 
 
 def _extra(at: tuple[str | int, ...], what: str, module: str, extra: str) -> Finding:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, StrictInt, StrictStr, model_validator
+from pydantic import BeforeValidator, Field, StrictInt, StrictStr, model_validator
 
 from reconciler.service.config_fields import (
     Filled,
@@ -195,13 +195,22 @@ class AuthSpec(Strict):
     session: Span = "8h"
 
 
+def _some(value: Any) -> Any:
+    # Not by `min_length`, which also speaks up when every source is wrong.
+    if value == []:
+        raise ValueError("no source is named | List the repositories to watch.")
+    return value
+
+
 class ServiceSpec(Strict):
     """The whole file."""
 
     listen: Listen = "127.0.0.1:8080"
     public_url: PageAddress | None = None
     store: StrictStr
-    sources: tuple[SourceSpec, ...] = Field(min_length=1)
+    sources: Annotated[
+        tuple[SourceSpec, ...], BeforeValidator(_some), Field(json_schema_extra={"minItems": 1})
+    ]
     limits: LimitsSpec = LimitsSpec()
     backoff: BackoffSpec = BackoffSpec()
     retention: RetentionSpec = RetentionSpec()

@@ -34,11 +34,15 @@ def folded(value: str) -> str:
     return text(value.casefold())
 
 
+# In front of JSON that only Python's own reader gives back whole: orjson reads large numbers as fractions.
+_SLOW: Final = b" "
+
+
 def _dump(value: Json) -> bytes:
     try:
         return orjson.dumps(value, default=_plain)
     except TypeError:  # a number beyond 64 bits, or half a character: rare, and legal in Python
-        return json.dumps(value, default=_plain).encode()
+        return _SLOW + json.dumps(value, default=_plain).encode()
 
 
 def _plain(value: object) -> Json:
@@ -49,11 +53,8 @@ def _plain(value: object) -> Json:
     raise TypeError(f"{type(value).__name__} is no JSON")
 
 
-def _load(value: str | bytes) -> Json:
-    try:
-        return orjson.loads(value)
-    except orjson.JSONDecodeError:
-        return json.loads(value)
+def _load(value: bytes) -> Json:
+    return json.loads(value) if value.startswith(_SLOW) else orjson.loads(value)
 
 
 def _json(value: Json) -> str:
@@ -66,16 +67,16 @@ def _packed(value: Json) -> bytes:
 
 
 def _unpacked(value: bytes) -> Json:
-    # JSON of an object starts with a brace, which no zlib stream does.
-    return _load(value if value.startswith(b"{") else zlib.decompress(value))
+    # JSON of an object starts with a brace, or with our mark, which no zlib stream does.
+    return _load(value if value.startswith((b"{", _SLOW)) else zlib.decompress(value))
 
 
 def _tuple(value: str) -> tuple[Json, ...]:
-    return () if value == "[]" else tuple(_load(value))
+    return () if value == "[]" else tuple(_load(value.encode()))
 
 
 def _mapping(value: str) -> Json:
-    return {} if value == "{}" else _load(value)
+    return {} if value == "{}" else _load(value.encode())
 
 
 Encode = Callable[[Any], Value]

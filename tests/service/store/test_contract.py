@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from reconciler.service.records import (
@@ -57,6 +57,8 @@ async def _put(store: Store, record: Any) -> Any:
 
 
 @many
+@example(project(conditions=({"": -(2**63) - 1},)))
+@example(run(report={"number": 2**64, "half": "\ud800", "long": "x" * 5000}))
 @given(record=anything)
 async def test_what_is_put_is_read_back_equal(store: Store, record: Any) -> None:
     assert await _put(store, record) == record

@@ -153,7 +153,7 @@ class _Loading:
         good = _good(built, wrong) if not problems or settings.sync.on_invalid == "skip" else []
         return DesiredProject(
             project=settings,
-            resources=tuple(desired for desired in good if narrow.keeps(desired)),
+            resources=tuple(desired for desired in good if narrow.keeps(desired)) if narrow else tuple(good),
             invalid=tuple(sorted(wrong)),
             problems=tuple(sorted(set(problems))),
             notes=tuple(sorted(set(notes))),
@@ -205,7 +205,7 @@ class _Loading:
         stated = project.manifest.value["spec"].get("resources")
         for index, glob in enumerate(project.spec.resources if stated is not None else ()):
             one = globs_of(project.manifest.folder, (glob.removeprefix("!"),))
-            if not any(one.match(path) for path in self.snapshot.files):
+            if not one.matches(self.snapshot.files):
                 place = project.manifest.at(("spec", "resources", index))
                 message = f"the glob `{glob}` matches no file"
                 hint = f"It is relative to the folder of {project.manifest.file}."

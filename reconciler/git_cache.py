@@ -71,7 +71,7 @@ def alone(folder: Path, timeout_s: float) -> Iterator[None]:
         raise _no_cache(folder) from error
     with lock:
         until = time.monotonic() + 4 * timeout_s
-        while not _locked(lock):
+        while not locked(lock):
             if time.monotonic() > until:
                 raise SourceUnreachable(
                     f"another process has been fetching into {folder} for too long",
@@ -85,7 +85,7 @@ def _lock_file(folder: Path) -> BinaryIO:
     return open(f"{folder}.lock", "ab")
 
 
-def _locked(lock: BinaryIO) -> bool:
+def locked(lock: BinaryIO) -> bool:
     """Whether the lock is ours now; Windows has no such lock and libgit2's own must do."""
     if sys.platform != "win32":
         try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -26,7 +25,7 @@ _COMMIT: Final = re.compile(r"[0-9a-f]{7,40}")
 _REFUSALS: Final = ("status code: 401", "status code: 403", "authenticat", "credential")
 _DISTRUSTS: Final = ("certificate", "hostkey", "host key")
 _ABSENCES: Final = ("status code: 404", "not found", "does not exist", "not a git", "no such file")
-_MIRROR: Final = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"]
+EVERYTHING: Final = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"]
 
 
 def open_url(url: GitUrl, *, environ: Mapping[str, str], cache: Path | None, timeout_s: float) -> Snapshot:
@@ -44,7 +43,7 @@ def open_url(url: GitUrl, *, environ: Mapping[str, str], cache: Path | None, tim
     # Process-wide in libgit2, in milliseconds; every caller of one process sets the same.
     pygit2.settings.server_timeout = pygit2.settings.server_connect_timeout = max(1, int(timeout_s * 1000))
     with alone(folder, timeout_s):
-        commit, repo, ref = _fetched(url, login, folder, _proxy(url, environ))
+        commit, repo, ref = _fetched(url, login, folder, proxy_for(url, environ))
     shown = f"{url.url}@{ref}" if ref else url.url
     snapshot = open_commit(repo, commit, root=shown, scope=url.folder, origin=origin_of(url.url), ref=ref)
     if url.folder and not any(path.startswith(f"{url.folder}/") for path in snapshot.files):
@@ -52,21 +51,6 @@ def open_url(url: GitUrl, *, environ: Mapping[str, str], cache: Path | None, tim
             f"no folder `{url.folder}` in {shown}", hint="Check the part of the URL behind `//`, and the ref."
         )
     return snapshot
-
-
-def remote_head(url: GitUrl, *, environ: Mapping[str, str], timeout_s: float) -> tuple[str, str]:
-    """Full name and commit of a remote's ref now, by one question; the name is "" for the id of a commit.
-
-    Raises:
-        SourceUnreachable: no answer within `timeout_s`.
-        SourceError: access refused, no such repository or ref.
-    """
-    login = login_for(url, environ)
-    pygit2.settings.server_timeout = pygit2.settings.server_connect_timeout = max(1, int(timeout_s * 1000))
-    with tempfile.TemporaryDirectory() as folder:
-        remote = pygit2.init_repository(folder, bare=True).remotes.create_anonymous(url.url)
-        name, commit = _wanted(_heads(remote, url, login, _proxy(url, environ)), url)
-    return name or "", commit
 
 
 def _fetched(url: GitUrl, login: Login, folder: Path, proxy: str | None) -> tuple[Any, Any, str]:
@@ -91,22 +75,32 @@ class _Damaged(Exception):
 
 def _fetch(repo: Any, url: GitUrl, login: Login, proxy: str | None) -> tuple[Any, Any, str]:
     remote = repo.remotes.create_anonymous(url.url)
-    heads = _heads(remote, url, login, proxy)
-    name, wanted = _wanted(heads, url)
+    heads = heads_of(remote, url, login, proxy)
+    name, wanted = wanted_in(heads, url)
     if name is None:
         return _by_id(repo, remote, url, login, proxy), repo, ""
-    if not _has(repo, wanted):
+    if not has_commit(repo, wanted):
         depth = 0 if url.scheme == "file" else 1
-        with _translated(url, login) as callbacks:
-            # A name of our own: under its own, a deleted branch `a` would be in the way of `a/b`.
-            ours = f"refs/fetched/{hashlib.sha256(name.encode()).hexdigest()[:32]}"
-            remote.fetch([f"+{name}:{ours}"], callbacks=callbacks, proxy=proxy, depth=depth)
+        with translated(url, login) as callbacks:
+            remote.fetch([f"+{name}:{kept_as(name)}"], callbacks=callbacks, proxy=proxy, depth=depth)
     return _commit(repo, wanted), repo, name.removeprefix("refs/heads/").removeprefix("refs/tags/")
 
 
-def _heads(remote: Any, url: GitUrl, login: Login, proxy: str | None) -> dict[str, str]:
-    """What the remote has, by full name; `HEAD` maps to the name of the default branch."""
-    with _translated(url, login) as callbacks:
+def kept_as(name: str) -> str:
+    """The ref of the cache that holds a remote's ref: by its own name, a deleted `a` would bar `a/b`."""
+    return f"refs/fetched/{hashlib.sha256(name.encode()).hexdigest()[:32]}"
+
+
+def heads_of(
+    remote: Any, url: GitUrl, login: Login, proxy: str | None, callbacks: Callbacks | None = None
+) -> dict[str, str]:
+    """What the remote has, by full name; `HEAD` maps to the name of the default branch.
+
+    Raises:
+        SourceUnreachable: no answer.
+        SourceError: access refused, no repository, or an empty one.
+    """
+    with translated(url, login, callbacks) as callbacks:
         found = remote.list_heads(callbacks=callbacks, proxy=proxy)
     heads = {head.name: str(head.oid) for head in found}
     head = next((head for head in found if head.name == "HEAD"), None)
@@ -120,8 +114,12 @@ def _heads(remote: Any, url: GitUrl, login: Login, proxy: str | None) -> dict[st
     return heads
 
 
-def _wanted(heads: Mapping[str, str], url: GitUrl) -> tuple[str | None, str]:
-    """The full name and commit of the URL's ref; None as the name for the id of a commit."""
+def wanted_in(heads: Mapping[str, str], url: GitUrl) -> tuple[str | None, str]:
+    """The full name and commit of the URL's ref; None as the name for the id of a commit.
+
+    Raises:
+        SourceError: there is no such ref, or no default branch.
+    """
     if not url.ref:
         name = heads.get("HEAD", "")
         if name not in heads:
@@ -142,10 +140,12 @@ def _wanted(heads: Mapping[str, str], url: GitUrl) -> tuple[str | None, str]:
 
 def _by_id(repo: Any, remote: Any, url: GitUrl, login: Login, proxy: str | None) -> Any:
     """A commit by its id, whole or shortened; only the history tells which branch holds it."""
-    if not _has(repo, url.ref):
-        with _translated(url, login) as callbacks:
-            remote.fetch(_MIRROR, callbacks=callbacks, proxy=proxy, depth=2**31 - 1 if repo.is_shallow else 0)
-    if not _has(repo, url.ref):
+    if not has_commit(repo, url.ref):
+        with translated(url, login) as callbacks:
+            remote.fetch(
+                EVERYTHING, callbacks=callbacks, proxy=proxy, depth=2**31 - 1 if repo.is_shallow else 0
+            )
+    if not has_commit(repo, url.ref):
         raise SourceError(
             f"no commit `{url.ref}` in {url.url}",
             hint="A force push or a deleted branch may have removed it; name a branch or a tag.",
@@ -153,7 +153,8 @@ def _by_id(repo: Any, remote: Any, url: GitUrl, login: Login, proxy: str | None)
     return _commit(repo, url.ref)
 
 
-def _has(repo: Any, commit: str) -> bool:
+def has_commit(repo: Any, commit: str) -> bool:
+    """Whether the repository holds a commit, given by its id or the start of it."""
     try:
         return repo.revparse_single(commit).peel(pygit2.Commit) is not None
     except (KeyError, ValueError, pygit2.GitError):
@@ -170,9 +171,9 @@ def _commit(repo: Any, commit: str) -> Any:
 
 
 @contextmanager
-def _translated(url: GitUrl, login: Login) -> Iterator[Callbacks]:
+def translated(url: GitUrl, login: Login, callbacks: Callbacks | None = None) -> Iterator[Callbacks]:
     """Errors of libgit2 as ours: who refused, who did not answer."""
-    callbacks = Callbacks(url, login)
+    callbacks = callbacks or Callbacks(url, login)
     try:
         yield callbacks
     except pygit2.AuthError as error:
@@ -208,7 +209,7 @@ def _refused(url: GitUrl, login: Login) -> SourceError:
     return SourceError(f"{url.url} refuses access", hint=hint)
 
 
-def _proxy(url: GitUrl, environ: Mapping[str, str]) -> str | None:
+def proxy_for(url: GitUrl, environ: Mapping[str, str]) -> str | None:
     """The proxy that the environment names for this remote, None for none."""
     names = {name.lower(): value for name, value in environ.items() if name.lower().endswith("_proxy")}
     proxy = names.get(f"{url.scheme}_proxy") or names.get("all_proxy")

@@ -116,6 +116,7 @@ class Content:
     `broken` are documents of ours with a wrong envelope, whose kind and name can be told all the same.
     `faults` are problems of the text, `problems` those of envelopes, `project_problems` of the envelopes
     of Projects, and `strange` those of documents that are not ours at all, such as a CI pipeline's.
+    `code_folders` are those that its manifests name, from the root.
     """
 
     manifests: tuple[Manifest, ...] = ()
@@ -124,6 +125,12 @@ class Content:
     problems: tuple[Problem, ...] = ()
     project_problems: tuple[Problem, ...] = ()
     strange: tuple[Problem, ...] = ()
+    code_folders: tuple[str, ...] = ()
+
+    @property
+    def flawless(self) -> bool:
+        """Whether everything in the file is a manifest without problems."""
+        return not (self.broken or self.faults or self.problems or self.strange)
 
 
 class Known:
@@ -247,6 +254,7 @@ class Library:
             tuple(problems[False]),
             tuple(problems[True]),
             tuple(strange),
+            tuple(m.code_folder for m in (*manifests, *broken) if m.code_folder is not None),
         )
 
     def _parsed(self, path: str) -> Parsed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -47,9 +48,13 @@ class Globs:
 
     def match(self, path: str) -> bool:
         """Whether a file belongs to the Project."""
-        return any(compiled(glob).fullmatch(path) for glob in self.include) and not any(
-            compiled(glob).fullmatch(path) for glob in self.exclude
-        )
+        return bool(self.matches((path,)))
+
+    def matches(self, paths: Iterable[str]) -> list[str]:
+        """Those of the files that belong to the Project."""
+        include, exclude = _any_of(self.include), _any_of(self.exclude)
+        found = [path for path in paths if include.fullmatch(path)] if self.include else []
+        return [path for path in found if not exclude.fullmatch(path)] if self.exclude else found
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,8 @@ class Project:
 
     def selects(self, manifest: Manifest) -> bool:
         """Whether the labels of a manifest match the selector."""
-        return has_labels(manifest.labels, self.spec.selector)
+        wanted = self.spec.selector
+        return not wanted or has_labels(manifest.labels, wanted)
 
     def settings(self, origin: str) -> ProjectSettings:
         """The settings, with the owner from the Git remote where the file does not name one."""
@@ -87,6 +93,10 @@ class Project:
             policies=spec.policies,
             place=self.manifest.place,
         )
+
+
+def _any_of(globs: Iterable[str]) -> re.Pattern[str]:
+    return re.compile("|".join(f"(?:{compiled(glob).pattern})" for glob in globs))
 
 
 def globs_of(folder: str, resources: Iterable[str]) -> Globs:

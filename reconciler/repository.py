@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -40,6 +40,7 @@ class Repository:
     def __init__(self, library: Library, environ: Mapping[str, str], wanted: Sequence[str] = ()) -> None:
         self._library = library
         self._files: dict[str, tuple[str, ...]] = {}
+        self._naming: dict[str, tuple[tuple[str, str], ...]] = {}
         found = list(self._projects(environ, wanted))
         inside = self._code_folders(found)
         every = [project for project in found if not _below_any(project.manifest.file, inside)]
@@ -70,10 +71,9 @@ class Repository:
 
     def _candidates(self, pattern: re.Pattern[bytes]) -> Iterator[str]:
         """YAML files of the whole source whose text matches, hidden ones left out."""
-        snapshot = self._library.snapshot
+        snapshot, mentions = self._library.snapshot, self._library.mentions
         for path in sorted(snapshot.files):
-            visible = path.endswith(_SUFFIXES) and not _hidden(path, snapshot.scope)
-            if visible and self._library.mentions(path, pattern):
+            if path.endswith(_SUFFIXES) and mentions(path, pattern) and not _hidden(path, snapshot.scope):
                 yield path
 
     def _chosen(self, wanted: Sequence[str]) -> tuple[Project, ...]:
@@ -117,6 +117,8 @@ class Repository:
                 problems += _in_code(content)
                 continue
             manifests += [m for m in content.manifests if m.kind != PROJECT and project.selects(m)]
+            if content.flawless:
+                continue
             broken += [m for m in content.broken if m.kind != PROJECT]
             problems += [*content.faults, *content.problems]
             # Beside code that lies with its manifest there are files of the code's own.
@@ -128,10 +130,7 @@ class Repository:
         """The files that the globs of a Project match, sorted."""
         key = project.manifest.file + "#" + project.name
         if key not in self._files:
-            globs = project.globs
-            self._files[key] = tuple(
-                sorted(path for path in self._library.snapshot.files if globs.match(path))
-            )
+            self._files[key] = tuple(sorted(project.globs.matches(self._library.snapshot.files)))
         return self._files[key]
 
     @cached_property
@@ -144,14 +143,18 @@ class Repository:
 
     def _code_folders(self, projects: Iterable[Project], *, inside: bool = False) -> frozenset[str]:
         """Folders that manifests name as code: those that lie apart, or those that hold their manifest."""
-        folders = set()
-        for path in {path for project in projects for path in self.files(project)}:
-            content = self._library.content(path)
-            for manifest in (*content.manifests, *content.broken):
-                folder = manifest.code_folder
-                if folder is not None and _below_any(path, (folder,)) == inside:
-                    folders.add(folder)
-        return frozenset(folders)
+        named = {pair for project in projects for pair in self._naming_code(project)}
+        return frozenset(folder for path, folder in named if _below_any(path, (folder,)) == inside)
+
+    def _naming_code(self, project: Project) -> tuple[tuple[str, str], ...]:
+        """Files of a Project that name a folder as code, with that folder."""
+        key = project.manifest.file + "#" + project.name
+        if key not in self._naming:
+            content = self._library.content
+            self._naming[key] = tuple(
+                (path, folder) for path in self.files(project) for folder in content(path).code_folders
+            )
+        return self._naming[key]
 
 
 def broken_projects(problems: list[Problem]) -> InvalidInput:
@@ -170,8 +173,8 @@ def _hidden(path: str, scope: str) -> bool:
     return below.startswith(".") or "/." in below
 
 
-def _below_any(path: str, folders: Iterable[str]) -> bool:
-    return any(not folder or path.startswith(folder + "/") for folder in folders)
+def _below_any(path: str, folders: Collection[str]) -> bool:
+    return bool(folders) and any(not folder or path.startswith(folder + "/") for folder in folders)
 
 
 def _in_code(content: Content) -> Iterator[Problem]:

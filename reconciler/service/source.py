@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import re
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from reconciler.desired import DesiredProject, Earlier, load
 from reconciler.git_credentials import SSH_KEY, SSH_PASSPHRASE, TOKEN, USERNAME
-from reconciler.git_remote import open_url, remote_head
 from reconciler.globs import compiled
 from reconciler.kinds.registry import KINDS
 from reconciler.loading import Loaded, revision_text
 from reconciler.location import GitUrl, parse_location
-from reconciler.resource import Key
+from reconciler.resource import Desired, Key
 from reconciler.service.config import Config
 from reconciler.service.config_spec import SourceSpec, seconds
+from reconciler.service.mirror import Fetched, Mirror
+from reconciler.service.source_limits import FetchLimits
 from reconciler.settings import Settings
+
+# A whole fetch may take this many times the silence that is allowed: ten minutes by default.
+_WHOLE: Final = 10
+# What signs in at Git servers and at Azure, by the names that their libraries look for.
+_SECRET: Final = re.compile(r"RECONCILER_GIT_.*|AZURE_CLIENT_(SECRET|CERTIFICATE.*)|AZURE_PASSWORD")
 
 
 @dataclass(frozen=True)
@@ -42,11 +51,18 @@ class SourceReader:
     ) -> None:
         self._spec = spec
         self._settings = settings
-        self._url = _location(spec)
-        self._environ = _with_credentials(spec, config, environ)
-        self._timeout_s = float(seconds(spec.limits.timeout))
+        silence_s = float(seconds(spec.limits.timeout))
+        limits = FetchLimits(
+            silence_s, silence_s * _WHOLE, spec.limits.megabytes * 1024**2, spec.limits.files
+        )
+        self._mirror = Mirror(
+            _location(spec), _with_credentials(spec, config, environ), settings.cache, limits
+        )
+        self._environ = _without_secrets(config, environ)
         self._earlier = Earlier()
         self._newest: Checkout | None = None
+        self._name = ""
+        self._alone = threading.Lock()
 
     def head(self) -> str:
         """The commit that the source's ref points to now, by one question to the server.
@@ -55,34 +71,43 @@ class SourceReader:
             SourceUnreachable: the server does not answer in time.
             SourceError: it refuses access, or the ref is gone.
         """
-        return remote_head(self._url, environ=self._environ, timeout_s=self._timeout_s)[1]
+        self._name, commit = self._mirror.head()
+        return commit
 
     def checkout(self, commit: str = "") -> Checkout:
         """The manifests at the newest commit of the ref.
 
         Args:
-            commit: what `head` said, to save the question; the ref may have moved on since.
+            commit: what `head` said, to save the question. Where the ref has moved on since, the checkout
+                may be of a newer one.
 
         Raises:
             SourceUnreachable: the server does not answer in time.
             SourceError: the commit cannot be fetched, verified or read.
             InvalidInput: no Project can be told apart.
         """
-        newest = self._newest
-        if newest is not None and newest.commit == (commit or self.head()):
-            return newest
-        snapshot = open_url(
-            self._url, environ=self._environ, cache=self._settings.cache, timeout_s=self._timeout_s
-        )
+        with self._alone:
+            if not commit or not self._name:
+                commit = self.head()
+            before = self._newest
+            if before is not None and before.commit == commit:
+                return before
+            fetched = self._mirror.fetch(self._name, commit)
+            try:
+                self._newest = self._loaded(fetched, before)
+            finally:
+                self._mirror.rest(fetched)
+            return self._newest
+
+    def _loaded(self, fetched: Fetched, before: Checkout | None) -> Checkout:
+        snapshot = self._mirror.snapshot(fetched)
         projects = load(snapshot, environ=self._environ, kinds=KINDS, earlier=self._earlier)
         handled = tuple(project for project in projects if self._handles(project.project.name))
-        assert snapshot.revision is not None
-        revision = snapshot.revision
         loaded = Loaded(snapshot, handled, self._settings, revision_text(snapshot))
-        self._newest = Checkout(
-            revision.commit, revision.time, revision.ref, loaded, _changed(newest, handled)
+        commit = fetched.commit
+        return Checkout(
+            str(commit.id), int(commit.commit_time), fetched.ref, loaded, _changed(before, handled)
         )
-        return self._newest
 
     def at(self, ref: str, environ: Mapping[str, str]) -> Loaded:
         """The manifests at another ref of the repository, such as that of a pull request; nothing is kept.
@@ -96,9 +121,11 @@ class SourceReader:
             SourceError: there is no such ref, or it cannot be read.
             InvalidInput: no Project can be told apart.
         """
-        url = replace(self._url, ref=ref)
-        snapshot = open_url(url, environ=self._environ, cache=self._settings.cache, timeout_s=self._timeout_s)
-        projects = load(snapshot, environ=environ, kinds=KINDS, earlier=self._earlier.fork())
+        name, commit = self._mirror.head(ref)
+        with self._alone:
+            snapshot = self._mirror.snapshot(self._mirror.fetch(name, commit))
+            earlier = self._earlier.fork()
+        projects = load(snapshot, environ=environ, kinds=KINDS, earlier=earlier)
         return Loaded(snapshot, projects, self._settings, revision_text(snapshot))
 
     def _handles(self, project: str) -> bool:
@@ -128,6 +155,12 @@ def _with_credentials(spec: SourceSpec, config: Config, environ: Mapping[str, st
     return own
 
 
+def _without_secrets(config: Config, environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment as Projects may use it: whoever can push must not read what only the service knows."""
+    own = {secret.env for secret in config.secrets}
+    return {name: value for name, value in environ.items() if name not in own and not _SECRET.fullmatch(name)}
+
+
 def _changed(
     before: Checkout | None, projects: tuple[DesiredProject, ...]
 ) -> dict[str, frozenset[Key] | None]:
@@ -139,6 +172,15 @@ def _keys(old: DesiredProject | None, new: DesiredProject) -> frozenset[Key] | N
     """What differs between two states of one Project; None when more than its resources may differ."""
     if old is None or replace(old, resources=(), notes=()) != replace(new, resources=(), notes=()):
         return None
-    before = {desired.key: desired for desired in old.resources}
-    after = {desired.key: desired for desired in new.resources}
-    return frozenset(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
+    # What was not built again is the very same value.
+    known, still = set(map(id, old.resources)), set(map(id, new.resources))
+    before = {desired.key: desired for desired in old.resources if id(desired) not in still}
+    after = {desired.key: desired for desired in new.resources if id(desired) not in known}
+    return frozenset(key for key in before.keys() | after.keys() if _differ(before.get(key), after.get(key)))
+
+
+def _differ(one: Desired | None, other: Desired | None) -> bool:
+    # `repr` beside `==`: to Python 1, 1.0 and true are equal, and to the service they are not.
+    return one != other or repr((one and one.details, one and one.form)) != repr(
+        (other and other.details, other and other.form)
+    )

@@ -1,0 +1,57 @@
+"""The folder that this process keeps fetched repositories in; those of processes that died are removed."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+import threading
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from reconciler.errors import SourceError
+from reconciler.git_cache import locked
+
+_LOCK: Final = "in-use"
+_held: dict[tuple[Path, int], tuple[Path, BinaryIO]] = {}
+_guard: Final = threading.Lock()
+
+
+def own_folder(cache: Path) -> Path:
+    """A folder below `cache/service` that no other process uses, the same for the whole life of this one.
+
+    Raises:
+        SourceError: it cannot be written.
+    """
+    # A process that was forked from this one is another process.
+    key = (cache, os.getpid())
+    with _guard:
+        if key not in _held or not _held[key][0].is_dir():
+            parent = cache / "service"
+            try:
+                parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                _sweep(parent)
+                folder = Path(tempfile.mkdtemp(dir=parent))
+                lock = open(folder / _LOCK, "wb")  # noqa: SIM115 - held until the process ends
+            except OSError as error:
+                raise SourceError(
+                    f"cannot write the Git cache {parent}", hint="Set RECONCILER_CACHE to a folder with room."
+                ) from error
+            locked(lock)
+            atexit.register(shutil.rmtree, folder, ignore_errors=True)
+            _held[key] = folder, lock
+        return _held[key][0]
+
+
+def _sweep(parent: Path) -> None:
+    """Remove what processes left that were killed: nobody holds their lock."""
+    for folder in parent.iterdir():
+        try:
+            with open(folder / _LOCK, "r+b") as lock:
+                free = locked(lock)
+        except OSError:
+            # Made this very moment, or going away.
+            continue
+        if free:
+            shutil.rmtree(folder, ignore_errors=True)

@@ -189,7 +189,7 @@ class Authenticator:
 
     def _with_role(self, identity: Identity) -> Identity:
         if not identity.grants:
-            raise Forbidden(f"{identity.name} has no role here", hint=_NO_ROLE)
+            raise Forbidden(f"there is no role here for {identity.name}", hint=_NO_ROLE)
         return identity
 
     async def session_of_token(self, request: HTTPConnection, token: str) -> Session:
@@ -221,7 +221,7 @@ class Authenticator:
         except Forbidden as error:
             if signed.overage:
                 raise Forbidden(
-                    f"{signed.name} has no role here, and is in more groups than the provider lists",
+                    f"there is no role here for {signed.name}, who is in more groups than the provider lists",
                     hint="Let the provider send application roles, or only the groups of the application.",
                 ) from error
             raise

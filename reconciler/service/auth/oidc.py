@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import ssl
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -143,6 +145,7 @@ class Provider:
             redirect_uri=redirect_uri,
             code_challenge_method="S256",
             timeout=_TIMEOUT_S,
+            verify=_tls(),
         )
 
     # What the provider says
@@ -276,6 +279,12 @@ class Provider:
             raise ValueError("it is for several applications and names none")
         if party is not None and party != self._spec.client_id:
             raise ValueError("it was made for another application")
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """Trusts what this machine trusts; reading that takes a tenth of a second, so it is done once."""
+    return ssl.create_default_context()
 
 
 def _decoded(token: str, keys: Json) -> dict[str, Any]:

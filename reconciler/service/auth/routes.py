@@ -19,7 +19,7 @@ from reconciler.service.auth.forms import form_of
 from reconciler.service.auth.headers import LoopbackOnly, SecurityHeaders
 from reconciler.service.auth.oidc import LEAVING_S
 from reconciler.service.auth.origin import from_other_page, own_path
-from reconciler.service.auth.sessions import Leaving, Session
+from reconciler.service.auth.sessions import Leaving, Session, same
 from reconciler.service.config_spec import seconds
 from reconciler.service.refusals import Forbidden, Refusal, SignInNeeded, TooMany
 
@@ -130,7 +130,8 @@ class _Pages:
         sealed = request.cookies.get(self._auth.cookie_name(request, _LEAVING), "")
         leaving = self._auth.seal(_LEAVING).opened(Leaving, sealed, self._auth.now())
         # A state counts once: who finds this address in a history or a log comes too late.
-        if leaving is not None and await self._auth.used_before(leaving.state, LEAVING_S):
+        ours = leaving is not None and same(leaving.state, request.query_params.get("state", ""))
+        if leaving is not None and ours and await self._auth.used_before(leaving.state, LEAVING_S):
             leaving = None
         signed = await self._auth.provider().come_back(
             dict(request.query_params), leaving, self._callback(request)

@@ -82,6 +82,7 @@ class Front:
         headers = {"Authorization": f"Bearer {TOKENS.get(token, token)}"} if token else {}
         transport = httpx.ASGITransport(self.app, raise_app_exceptions=False, client=(peer, 50000))
         return httpx.AsyncClient(
+            trust_env=False,
             transport=transport,
             base_url=base or "http://127.0.0.1:8080",
             headers={**headers, **more.pop("headers", {})},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -41,8 +42,13 @@ class Claims:
 
     def __init__(self, db: AsyncConnection, shown: str) -> None:
         self._db, self._shown = db, shown
+        self._loop = asyncio.get_running_loop()
         self._asking: set[asyncio.Task[list[Row]]] = set()
         self.lost = asyncio.Event()
+        # Another number for the same socket: the driver watches its own while it waits for an answer.
+        self._socket = os.dup(db.fileno())
+        self._checking: asyncio.Task[bool] | None = None
+        self._watch()
 
     @classmethod
     async def open(cls, server: Server) -> Claims:
@@ -95,6 +101,7 @@ class Claims:
         # Apart from the caller, who may be cancelled: a lock that was taken then must not go unnoticed.
         asking = asyncio.create_task(self._rows(sql, values))
         self._asking.add(asking)
+        self._loop.remove_reader(self._socket)
         asking.add_done_callback(self._answered)
         await asyncio.wait({asking}, timeout=ANSWER_S)
         if not asking.done():
@@ -116,6 +123,16 @@ class Claims:
         self._asking.discard(asking)
         if asking.cancelled() or asking.exception() is not None:
             self.lost.set()
+        self._watch()
+
+    def _watch(self) -> None:
+        """While nobody asks, the server says nothing unless the session ends: hear it at once."""
+        if not self._asking and not self.lost.is_set():
+            self._loop.add_reader(self._socket, self._heard)
+
+    def _heard(self) -> None:
+        self._loop.remove_reader(self._socket)
+        self._checking = asyncio.create_task(self.alive())
 
     def _gone(self) -> StoreDown:
         return StoreDown(
@@ -125,8 +142,10 @@ class Claims:
     async def close(self) -> None:
         """End the session, and with it every lock."""
         self.lost.set()
+        self._loop.remove_reader(self._socket)
         for asking in self._asking:
             asking.cancel()
+        os.close(self._socket)
         await self._db.close()
 
 

@@ -19,9 +19,9 @@ log = structlog.get_logger("reconciler")
 _BUSY_S: Final = 0.5
 """Until a key is tried again that another process has."""
 
-LOST_GRACE_S: Final = 2.0
-"""For turns to end by themselves once their keys are lost: with `claims.ANSWER_S` less than the 11 s after
-which the server gives the keys of a client that vanished to others."""
+LOST_GRACE_S: Final = 0.5
+"""For turns to end by themselves once their keys are lost: less than any other process takes to be sure that
+nobody has them (`replicas.SURE_S`)."""
 
 _CANCEL_S: Final = 5.0
 """How long a cancelled turn may take to clean up before we go on without it."""

@@ -7,6 +7,8 @@ ends with the database. Hence claims, a ledger and sweeps of our own, and sessio
 from __future__ import annotations
 
 import asyncio
+import time
+from contextlib import suppress
 from typing import Any, Final
 
 import structlog
@@ -27,11 +29,18 @@ from reconciler.service.store import StoreDown
 
 log = structlog.get_logger("reconciler")
 
-_LOOK_S: Final = 1.0
-"""Between two looks at the locks, at newer triggers, and at turns of the dead, which need two."""
+_LOOK_S: Final = 0.75
+"""Between two looks at the locks, at newer triggers, and at turns of the dead."""
+
+SURE_S: Final = 1.4
+"""How long nobody must have the key of a turn until it is taken over. A turn that ends frees its key before
+its job goes, one that begins has its job before its key, and one that lost its key needs time to notice."""
 
 _POLL_S: Final = 0.5
 """Between two looks for jobs whose later moment has come; others announce themselves."""
+
+_END_S: Final = 10.0
+"""For a worker to sign off; a server that stands still would keep it for ever."""
 
 _RETRY_S: Final = 0.3
 """Between two attempts to begin a session."""
@@ -154,10 +163,10 @@ class Replicas:
             # Once: it starts no more jobs then, and ends with the last of them.
             worker.cancel()
             await giving.end(grace_s)
-            await asyncio.wait({worker})
-            for task in looking:
+            await asyncio.wait({worker}, timeout=_END_S)
+            for task in parts:
                 task.cancel()
-            await asyncio.gather(*parts, return_exceptions=True)
+            await asyncio.wait(parts, timeout=_END_S)
             await claims.close()
 
     async def _worker(self) -> None:
@@ -170,22 +179,28 @@ class Replicas:
         )
 
     async def _sweep(self, claims: Claims, giving: Giving) -> None:
-        """Give back what dead processes left. Twice seen, since a turn that ends frees its key before its
-        job goes, and one that begins has its job before its key."""
-        before: set[tuple[int, str]] = set()
+        """Give back what dead processes left."""
+        since: dict[tuple[int, str], float] = {}
+        looked = time.monotonic()
         while True:
             await asyncio.sleep(_LOOK_S)
             orphans = {(int(job), str(key)) for job, key in await claims.ask(ORPHANS)}
-            for job, key in sorted(orphans & before):
-                if key not in giving.in_hand and await self._ledger.give_back(job, key):
+            now = time.monotonic()
+            # A process that stood still does not know what happened meanwhile.
+            seen = since if now - looked < 2 * _LOOK_S else {}
+            looked, since = now, {orphan: seen.get(orphan, now) for orphan in orphans}
+            for (job, key), first in since.items():
+                sure = now - first >= SURE_S and key not in giving.in_hand
+                if sure and await self._ledger.give_back(job, key):
                     log.warning("turn_taken_over", key=key)
-            before = orphans
 
 
 async def _watch(claims: Claims, giving: Giving) -> None:
     """Look whether the claims live, and for triggers whose news was missed."""
     while True:
-        await asyncio.sleep(_LOOK_S)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LOOK_S):
+                await claims.lost.wait()
         for key, number in await claims.ask(NUMBERS, giving.running):
             giving.heard(key, number)
 

@@ -59,6 +59,8 @@ class Server:
             ) from None
         self.shown = f"{given.get('dbname') or 'database'} on {given.get('host') or 'this machine'}"
         self._pool: AsyncConnectionPool[AsyncConnection] | None = None
+        # One connection is left to procrastinate, and a storm waits here longer than the pool would let it.
+        self._places = asyncio.Semaphore(_CONNECTIONS - 1)
         # What fails is told once, by us.
         for name in ("psycopg", "procrastinate"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -109,7 +111,12 @@ class Server:
         """A connection of the pool, whose changes are kept when the block ends well."""
         if self._pool is None:
             raise StoreDown(f"the queue {self.shown} is closed", hint="The service stops; try again.")
-        async with self.answering(), asyncio.timeout(_WHOLE_S), self._pool.connection() as db:
+        async with (
+            self.answering(),
+            asyncio.timeout(_WHOLE_S),
+            self._places,
+            self._pool.connection() as db,
+        ):
             yield db
 
     @asynccontextmanager

@@ -235,7 +235,9 @@ def _said(row: ResourceRecord) -> tuple[str, str]:
         return f"{row.resource}: {verdict['message']}", verdict["hint"]
     change = row.detail.get("change") or {}
     for drift in change.get("drift", ()):
-        by = f" by {drift['by']}" if drift["by"] else ""
+        # The portal carries our mark along; that it did is nothing to be said of who made the edit.
+        who = {"a copied mark": "somebody else"}.get(drift["by"], drift["by"])
+        by = f" by {who}" if who else ""
         return f"{row.resource} was {drift['what']}{by}", ""
     for condition in row.detail.get("conditions", ()):
         return f"{row.resource}: {condition['message'] or condition['reason']}", ""

@@ -38,3 +38,13 @@ def world(bare_world: World) -> World:
     bare_world.start()
     bare_world.settings(provisioning={"delay_s": 0.1})
     return bare_world
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show what tests counted (`record_property("counts", …)`), also when they pass."""
+    reports = [*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")]
+    lines = [value for report in reports for name, value in report.user_properties if name == "counts"]
+    if lines:
+        terminalreporter.section("counts")
+        for line in sorted(map(str, lines)):
+            terminalreporter.write_line(line)

@@ -179,7 +179,7 @@ class _Masked:
         assert isinstance(error, ReconcilerError)
         status = error.status if isinstance(error, Refusal) else 503 if error.retryable else 500
         if not isinstance(error, Refusal):
-            log.error("api_failed", path=request.url.path, error=explain(error))
+            log.error("api_failed", path=request.scope["path"], error=explain(error))
         headers = {}
         if isinstance(error, SignInNeeded):
             headers["WWW-Authenticate"] = 'Bearer realm="reconciler"'

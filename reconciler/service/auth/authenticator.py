@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from reconciler.service.auth.identity import LOCAL, Identity
 from reconciler.service.auth.oidc import Provider, Signed
-from reconciler.service.auth.origin import SAFE_METHODS, from_browser, from_other_page, is_local, origin_of
+from reconciler.service.auth.origin import SAFE_METHODS, from_browser, from_other_page, host_name, is_local
 from reconciler.service.auth.roles import named_groups, of_token, of_user
 from reconciler.service.auth.sessions import Seal, Session, new_csrf, same
 from reconciler.service.auth.tokens import TokenFile
@@ -248,13 +248,14 @@ class Authenticator:
 
     def is_https(self, request: HTTPConnection) -> bool:
         """Whether browsers reach us by https."""
-        return self.own_url(request).startswith("https:")
+        return (self.public_url or request.scope.get("scheme", "http")).startswith("https")
 
     def own_url(self, request: HTTPConnection) -> str:
         """Where people find our pages, without a slash at the end."""
         if self.public_url:
             return self.public_url.rstrip("/")
-        return origin_of(f"{request.url.scheme}://{request.headers.get('host', '')}")
+        host = request.headers.get("host", "")
+        return f"{request.scope.get('scheme', 'http')}://{host if host_name(host) else 'localhost'}"
 
     def cookie_name(self, request: HTTPConnection, kind: str = "session") -> str:
         """The name of a cookie; by its prefix browsers take it only from us, and never from a subdomain."""

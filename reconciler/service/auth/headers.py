@@ -10,6 +10,8 @@ from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from reconciler.service.auth.origin import host_name
+
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
     " form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
@@ -59,7 +61,12 @@ class SecurityHeaders:
         await self._app(scope, receive, sent)
 
 
-class LoopbackOnly:
+def _has_bad_host(scope: Scope) -> bool:
+    hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
+    return len(hosts) > 1 or any(host and not host_name(host) for host in hosts)
+
+
+class Doorkeeper:
     """Turns away whoever is not served at all, before any page is looked up."""
 
     def __init__(self, app: ASGIApp, served: Callable[[HTTPConnection], bool]) -> None:
@@ -68,6 +75,10 @@ class LoopbackOnly:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
+        if scope["type"] == "http" and _has_bad_host(scope):
+            # What makes addresses of a request would stumble over it (RFC 9112, 3.2).
+            await PlainTextResponse("The Host header is none.\n", 400)(scope, receive, send)
+            return
         guarded = scope["type"] == "http" and not scope["path"].startswith(_OPEN)
         if guarded and not self._served(HTTPConnection(scope)):
             await PlainTextResponse(_ONLY_LOCAL, 403)(scope, receive, send)

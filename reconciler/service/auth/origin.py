@@ -66,14 +66,6 @@ def from_browser(headers: Mapping[str, str]) -> bool:
     return "sec-fetch-site" in headers or "origin" in headers
 
 
-def origin_of(url: str) -> str:
-    """`https://HOST` of an address, with the port where it is not the usual one."""
-    parts = urlsplit(url)
-    usual = {"http": 80, "https": 443}.get(parts.scheme)
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
-    return f"{parts.scheme}://{host}" + (f":{parts.port}" if parts.port and parts.port != usual else "")
-
-
 def own_path(wanted: str) -> str:
     """A path of ours to go on to after the sign-in; `/` for everything that leads away."""
     if not wanted.startswith("/") or wanted.startswith("//") or _BAD_IN_PATHS.search(wanted):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from jinja2 import Environment
 from starlette.middleware import Middleware
@@ -16,7 +16,7 @@ from starlette.routing import Route
 from reconciler.errors import ReconcilerError
 from reconciler.service.auth.authenticator import Authenticator, Ways
 from reconciler.service.auth.forms import form_of
-from reconciler.service.auth.headers import LoopbackOnly, SecurityHeaders
+from reconciler.service.auth.headers import Doorkeeper, SecurityHeaders
 from reconciler.service.auth.oidc import LEAVING_S
 from reconciler.service.auth.origin import from_other_page, own_path
 from reconciler.service.auth.sessions import Leaving, Session, same
@@ -65,16 +65,17 @@ def middleware(auth: Authenticator) -> list[Middleware]:
     """What every request of the web side passes: headers for browsers, and who is served at all."""
     return [
         Middleware(SecurityHeaders, is_https=auth.is_https),
-        Middleware(LoopbackOnly, served=auth.served),
+        Middleware(Doorkeeper, served=auth.served),
     ]
 
 
 def sign_in_at(request: Request) -> Response:
     """Sends somebody who is not signed in to the page where they can, and back here afterwards."""
-    path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    query = request.scope.get("query_string", b"").decode("latin-1")
+    path = quote(request.scope["path"]) + (f"?{query}" if query else "")
     wanted = own_path(path) if request.method in ("GET", "HEAD") else "/"
-    query = "" if wanted == "/" else "?" + urlencode({"next": wanted})
-    return RedirectResponse(SIGN_IN + query, 303)
+    asked = "" if wanted == "/" else "?" + urlencode({"next": wanted})
+    return RedirectResponse(SIGN_IN + asked, 303)
 
 
 class _Pages:

@@ -16,12 +16,17 @@ import structlog
 
 from reconciler import wiring
 from reconciler.errors import StateError
+from reconciler.service import tracing
+from reconciler.service.app import Web, make_web
 from reconciler.service.checkouts import Checkouts
 from reconciler.service.config import Config, Configured
+from reconciler.service.config_watch import watch
 from reconciler.service.connections import Connections
 from reconciler.service.deps import Deps
 from reconciler.service.engine import Again, Turn
 from reconciler.service.engine.opening import open_engine
+from reconciler.service.health import Watchdog
+from reconciler.service.look import Looker
 from reconciler.service.metrics import Metrics
 from reconciler.service.notify.outbox import Outbox
 from reconciler.service.project_turn import ProjectTurns
@@ -31,6 +36,7 @@ from reconciler.service.store.opening import open_store
 from reconciler.service.turns import Turns
 from reconciler.settings import Settings
 
+_MINUTE_S: Final = 60.0
 _HOUR_S: Final = 3600.0
 _DAY_S: Final = 86_400.0
 
@@ -63,32 +69,49 @@ async def serve(
 
 @contextlib.asynccontextmanager
 async def running(config: Config, settings: Settings, environ: Mapping[str, str]) -> AsyncIterator[Running]:
-    """A running service for as long as the block runs; what is under way ends in order."""
-    listener = _listen(config.spec.listen)
-    store = open_store(config.spec.store)
-    await store.open()
-    engine = open_engine(config.spec.store, concurrency=config.spec.limits.reconciles)
-    deps = Deps(Configured(config), store, engine, Metrics(), time.time, _replica(environ))
-    parts = _Parts(deps, Checkouts(settings, environ), Connections(settings), Outbox(deps))
-    parts.checkouts.configure(config)
-    stop, closing = asyncio.Event(), asyncio.Event()
-    service = Running(_url(listener), deps, closing)
-    tasks = [
-        asyncio.create_task(engine.serve(parts.turns().turn, stop)),
-        asyncio.create_task(_http(deps, listener, stop)),
-    ]
-    # Importing the SDK takes seconds; the first write should not wait for it, and the loop never.
-    tasks.append(asyncio.create_task(asyncio.to_thread(wiring.import_sdk)))
-    try:
-        for spec in config.spec.sources:
-            await engine.trigger(f"source/{spec.name}", "start")
-        await engine.trigger("housekeeping", "start", after_s=60)
-        yield service
-    finally:
-        stop.set()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await parts.close()
-        await asyncio.to_thread(wiring.close)
+    """A running service for as long as the block runs; what is under way ends in order.
+
+    Raises (also after the block): what ended a part of the service that should have gone on.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        listener = stack.enter_context(_listen(config.spec.listen))
+        store = open_store(config.spec.store)
+        stack.push_async_callback(store.close)
+        await store.open()
+        engine = open_engine(config.spec.store, concurrency=config.spec.limits.reconciles)
+        stack.push_async_callback(engine.close)
+        deps = Deps(Configured(config), store, engine, Metrics(), time.time, _replica(environ))
+        stack.push_async_callback(asyncio.to_thread, wiring.close)
+        parts = _Parts(
+            deps, Checkouts(settings, environ), Connections(settings, deps.metrics.calls), Outbox(deps)
+        )
+        stack.push_async_callback(parts.close)
+        parts.checkouts.configure(config)
+        tracing.set_up(environ, deps.replica)
+        stack.push_async_callback(asyncio.to_thread, tracing.close)
+        stop, watchdog = asyncio.Event(), Watchdog()
+        web = make_web(deps, Looker(deps, parts.connections).look, watchdog)
+        service = Running(_url(listener), deps, asyncio.Event())
+        works = {
+            "engine": engine.serve(tracing.traced(parts.turns().turn), stop),
+            "web": _http(web, listener, stop),
+            "watchdog": watchdog.run(stop),
+            "configuration": watch(deps.configured, environ, parts.configured, stop, deps.metrics),
+        }
+        tasks = [asyncio.create_task(work, name=name) for name, work in works.items()]
+        for task in tasks:
+            task.add_done_callback(lambda ended: service.stop.set())
+        # Importing the SDK takes seconds; the first write should not wait for it, and the loop never.
+        warming = asyncio.create_task(asyncio.to_thread(wiring.import_sdk))
+        try:
+            await parts.start()
+            yield service
+        finally:
+            stop.set()
+            ended = await asyncio.gather(*tasks, warming, return_exceptions=True)
+        for failure in ended:
+            if isinstance(failure, BaseException):
+                raise failure
 
 
 @dataclass(frozen=True)
@@ -128,11 +151,23 @@ class _Parts:
             }
         )
 
+    async def start(self) -> None:
+        """Ask for the turns that everything else follows from."""
+        for spec in self.deps.configured.current.spec.sources:
+            await self.deps.engine.trigger(f"source/{spec.name}", "start")
+        await self.deps.engine.trigger("outbox", "start")
+        await self.deps.engine.trigger("housekeeping", "start", after_s=_MINUTE_S)
+
+    async def configured(self, config: Config) -> None:
+        """Take over another configuration: look at every source that is new or differs."""
+        self.checkouts.configure(config)
+        for spec in config.spec.sources:
+            await self.deps.engine.trigger(f"source/{spec.name}", "configuration")
+
     async def close(self) -> None:
         """End every connection."""
         await self.outbox.close()
         await self.connections.close()
-        await self.deps.store.close()
 
 
 def _listen(listen: str) -> socket.socket:
@@ -161,15 +196,13 @@ def _url(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-async def _http(deps: Deps, listener: socket.socket, stop: asyncio.Event) -> None:
+async def _http(web: Web, listener: socket.socket, stop: asyncio.Event) -> None:
     """Serve pages, API and webhooks until the stop."""
     import uvicorn
 
-    from reconciler.service.app import make_app
-
     server = uvicorn.Server(
         uvicorn.Config(
-            make_app(deps),
+            web.app,
             log_config=None,
             access_log=False,
             server_header=False,
@@ -183,6 +216,7 @@ async def _http(deps: Deps, listener: socket.socket, stop: asyncio.Event) -> Non
     server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     await stop.wait()
+    await web.close()
     server.should_exit = True
     await serving
 

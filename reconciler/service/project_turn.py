@@ -34,6 +34,7 @@ from reconciler.service.keeping import Keeping, Ran, Tell
 from reconciler.service.orders import Orders, approved, asks, hold_of, ordered, over_and_done
 from reconciler.service.records import ProjectRecord
 from reconciler.service.source import Checkout
+from reconciler.service.tracing import span, step
 from reconciler.service.verdicts import Verdicts
 from reconciler.windows import open_at
 
@@ -111,9 +112,11 @@ class ProjectTurns:
             self._releases.pop(name, None)
             return None
         run = uuid.uuid4().hex[:16]
-        with structlog.contextvars.bound_contextvars(run=run, project=name):
+        bound = structlog.contextvars.bound_contextvars(run=run, project=name)
+        with bound, span("run", project=name, run=run) as add:
             started = time.monotonic()
             ran = await self._ran(turn, row, run)
+            add(commit=ran.commit, result=ran.result)
             again = self._again(ran)
             await self._keeping.keep(ran, again.after_s)
             result, took_s = ran.result, time.monotonic() - started
@@ -288,7 +291,7 @@ class ProjectTurns:
         stop = Stop()
         watching = asyncio.create_task(self._watch(turn, ran.row, stop))
         await self._keeping.begin(ran)
-        run = Run(stop, memory=release.memory, permit=lambda: self._permit(turn, ran.row))
+        run = Run(stop, step, memory=release.memory, permit=lambda: self._permit(turn, ran.row))
         try:
             attempt = await reconcile(ran.inputs, ports, ran.plan, run)
         finally:

@@ -39,9 +39,16 @@ def own_folder(cache: Path) -> Path:
                     f"cannot write the Git cache {parent}", hint="Set RECONCILER_CACHE to a folder with room."
                 ) from error
             locked(lock)
-            atexit.register(shutil.rmtree, folder, ignore_errors=True)
+            atexit.register(_leave, folder, lock, os.getpid())
             _held[key] = folder, lock
         return _held[key][0]
+
+
+def _leave(folder: Path, lock: BinaryIO, pid: int) -> None:
+    """Tidy up at the end of the process, and of no other that was forked from it."""
+    lock.close()
+    if os.getpid() == pid:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _sweep(parent: Path) -> None:

@@ -15,9 +15,11 @@ from reconciler.kinds.registry import KINDS
 from reconciler.loading import Loaded, revision_text
 from reconciler.location import GitUrl, parse_location
 from reconciler.resource import Desired, Key
+from reconciler.service.cache_folder import own_folder
 from reconciler.service.config import Config
 from reconciler.service.config_spec import SourceSpec, seconds
 from reconciler.service.mirror import Fetched, Mirror
+from reconciler.service.signatures import Signatures
 from reconciler.service.source_limits import FetchLimits
 from reconciler.settings import Settings
 
@@ -58,6 +60,11 @@ class SourceReader:
         self._mirror = Mirror(
             _location(spec), _with_credentials(spec, config, environ), settings.cache, limits
         )
+        self._signatures = (
+            Signatures(spec.signatures, config.file, lambda: own_folder(settings.cache))
+            if spec.signatures
+            else None
+        )
         self._environ = _without_secrets(config, environ)
         self._earlier = Earlier()
         self._newest: Checkout | None = None
@@ -83,6 +90,7 @@ class SourceReader:
 
         Raises:
             SourceUnreachable: the server does not answer in time.
+            Unsigned: the source trusts keys, and none of them signed the commit.
             SourceError: the commit cannot be fetched, verified or read.
             InvalidInput: no Project can be told apart.
         """
@@ -94,6 +102,8 @@ class SourceReader:
                 return before
             fetched = self._mirror.fetch(self._name, commit)
             try:
+                if self._signatures is not None:
+                    self._signatures.check(fetched.commit, self._spec.url)
                 self._newest = self._loaded(fetched, before)
             finally:
                 self._mirror.rest(fetched)

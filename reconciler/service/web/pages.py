@@ -255,4 +255,4 @@ def _traffic(resource: ResourceDetail) -> Sequence[tuple[str, int]]:
     """Versions with their shares as they are now, as far as that is known."""
     versions = resource.timeline.versions
     found = [(version.number, version.share) for version in versions if version.share]
-    return tuple(found) or wording.shares(resource.serving)
+    return sorted(found, key=lambda pair: -pair[1]) or wording.shares(resource.serving)

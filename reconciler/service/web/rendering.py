@@ -73,12 +73,14 @@ class Rendering:
                 (value, wording.SEVERITY[value].word) for value in ("error", "warning", "info")
             ],
             type_options=[(value, value) for value in wording.EVENT_TYPES],
-            version=__version__,
+            program_version=__version__,
         )
         self._templates.filters.update(
             utc=wording.utc,
             iso=_iso,
             span=wording.span,
+            prose=wording.prose,
+            branch=wording.branch,
             short=wording.short,
             counted=wording.counted,
             value_text=wording.value_text,

@@ -26,7 +26,8 @@ Marked = tuple[tuple[str, bool], ...]
 
 @dataclass(frozen=True)
 class Row:
-    """One line on both sides, each in pieces that say whether they differ; None where a side has no line.
+    """One line on both sides, each in pieces that say whether they are what differs; None where a side has no
+    line. A line that differs as a whole has no such piece.
 
     `same`: both sides are equal. `folded` counts equal lines that are left out here.
     """
@@ -97,7 +98,7 @@ def _pair(desired: str | None, live: str | None) -> Row:
 
 
 def _whole(line: str | None) -> Marked | None:
-    return None if line is None else ((line, True),)
+    return None if line is None else ((line, False),)
 
 
 def _marked(pieces: Sequence[tuple[str, bool]]) -> Marked:

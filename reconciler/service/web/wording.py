@@ -10,6 +10,8 @@ from datetime import datetime
 from typing import Any, Final
 from urllib.parse import quote, urlencode, urlsplit
 
+from markupsafe import Markup, escape
+
 from reconciler.resource import Json
 
 # Directions and invisible breaks: what they do to a line must be seen and not done.
@@ -136,32 +138,49 @@ def _symbol(match: re.Match[str]) -> str:
 
 
 def span(seconds: float) -> str:
-    """A length of time in its two largest units: `3 min`, `2 h 5 min`, `0.4 s`."""
+    """A length of time: `0.4 s`, `3 min 20 s`, `45 min`; from ten of a unit on the smaller one is noise."""
     if seconds < 10:
-        return f"{round(seconds, 1):g} s" if seconds >= 0.05 else "0 s"
-    left, parts = round(seconds), list[str]()
-    for unit_s, unit in _SPANS:
-        count, left = divmod(left, unit_s)
-        if count or parts:
-            parts.append(f"{count} {unit}" if count else "")
-        if len(parts) == 2:
-            break
-    return " ".join(filter(None, parts)) if _is_short(parts) else parts[0]
-
-
-def _is_short(parts: list[str]) -> bool:
-    # Beyond ten days or minutes the smaller unit is noise.
-    return int(parts[0].split()[0]) < 10
+        return f"{max(0.0, round(seconds, 1)):g} s"
+    left = round(seconds)
+    at = next(index for index, (size, _) in enumerate(_SPANS) if left >= size)
+    size, unit = _SPANS[at]
+    count, left = divmod(left, size)
+    if count >= 10 or at + 1 == len(_SPANS):
+        return f"{count} {unit}"
+    smaller_size, smaller = _SPANS[at + 1]
+    rest = left // smaller_size
+    return f"{count} {unit} {rest} {smaller}" if rest else f"{count} {unit}"
 
 
 def ago(at: datetime | None, now: float) -> str:
-    """How long ago, or in what time; "never" without a moment."""
+    """How long ago, or in what time, in its largest unit; "never" without a moment."""
     if at is None:
         return "never"
     seconds = now - at.timestamp()
     if -1 < seconds < 5:
         return "now"
-    return f"{span(seconds)} ago" if seconds > 0 else f"in {span(-seconds)}"
+    count, unit = next(
+        (int(abs(seconds) // size), unit) for size, unit in _SPANS if abs(seconds) >= size or size == 1
+    )
+    return f"{count} {unit} ago" if seconds > 0 else f"in {count} {unit}"
+
+
+def prose(text: str) -> Markup:
+    """A sentence of ours with what stands in backticks as code; everything in it is escaped."""
+    text = str(printable(text))
+    pieces = (text[:1].upper() + text[1:]).split("`")
+    # An odd number of backticks is no code.
+    if len(pieces) % 2 == 0:
+        return escape("`".join(pieces))
+    return Markup("").join(
+        Markup("<code>{}</code>").format(piece) if index % 2 else escape(piece)
+        for index, piece in enumerate(pieces)
+    )
+
+
+def branch(ref: str) -> str:
+    """A ref as people call it."""
+    return ref.removeprefix("refs/heads/").removeprefix("refs/tags/")
 
 
 def utc(at: datetime | None) -> str:

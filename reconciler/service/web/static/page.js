@@ -64,14 +64,8 @@
   // Ages grow while a page stays open and nothing happens.
   const units = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
   const span = (seconds) => {
-    const first = units.findIndex(([size]) => seconds >= size);
-    if (first < 0) return "0 s";
-    const [size, unit] = units[first];
-    const count = Math.floor(seconds / size);
-    if (count >= 10 || first === units.length - 1) return `${count} ${unit}`;
-    const [next, smaller] = units[first + 1];
-    const rest = Math.floor((seconds % size) / next);
-    return rest ? `${count} ${unit} ${rest} ${smaller}` : `${count} ${unit}`;
+    const [size, unit] = units.find(([size]) => seconds >= size) || units[3];
+    return `${Math.floor(seconds / size)} ${unit}`;
   };
   setInterval(() => {
     for (const time of document.querySelectorAll("time[datetime]")) {

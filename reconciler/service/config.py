@@ -18,7 +18,7 @@ from reconciler.resource import Json
 from reconciler.service.config_checks import Checked, check
 from reconciler.service.config_secrets import path_of, read_secrets
 from reconciler.service.config_spec import Secret, ServiceSpec, SourceSpec
-from reconciler.yaml_nodes import Document, parse
+from reconciler.yaml_nodes import MAX_BYTES, Document, parse
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,9 @@ def load_config(path: Path, environ: Mapping[str, str]) -> Config:
         InvalidInput: the file cannot be read or used; every problem found is in `problems`.
     """
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            # One more than may be, so that a file that is too large is told as such.
+            content = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise InvalidInput(
             f"cannot read the configuration {path}: {error.strerror}",

@@ -27,6 +27,7 @@ from reconciler.suggest import did_you_mean
 # Shorter ones can be guessed by asking; providers suggest 20 and more.
 _LEAST_SECRET_CHARS: Final = 8
 _LEAST_KEY_CHARS: Final = 32
+_MOST_KEY_BYTES: Final = 1024 * 1024
 # How a public key begins where it is written out instead of the name of its file.
 _KEY_TYPES: Final = ("ssh-", "ecdsa-", "sk-ssh-", "sk-ecdsa-")
 _PUBLIC_FORGES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -144,14 +145,20 @@ def _signature_keys(checked: Checked) -> Iterator[Finding]:
                     continue
                 path = path_of(name, checked.folder)
                 at = ("sources", index, "signatures", kind, number)
-                try:
-                    content = path.read_bytes()
-                except OSError as error:
-                    message = f"cannot read the key {path}: {error.strerror}"
-                    yield Finding(at, message, "Name a file with public keys.")
-                    continue
-                if not content.strip():
-                    yield Finding(at, f"the key {path} is empty", "Put a public key into it.")
+                problem = _public_key(path)
+                if problem:
+                    yield Finding(at, problem, "Name a file with public keys.")
+
+
+def _public_key(path: Path) -> str:
+    """What is wrong with a file of public keys, "" when nothing is."""
+    try:
+        if path.exists() and not path.is_file():
+            return f"{path} is no file"
+        with path.open("rb") as file:
+            return "" if file.read(_MOST_KEY_BYTES).strip() else f"the key {path} is empty"
+    except OSError as error:
+        return f"cannot read the key {path}: {error.strerror}"
 
 
 def _webhooks(checked: Checked) -> Iterator[Finding]:

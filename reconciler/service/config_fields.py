@@ -18,6 +18,7 @@ SPAN: Final = re.compile(r"([1-9][0-9]{0,5})(s|m|h|d)")
 # Names appear in URLs, labels of metrics and file names.
 NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _HEADER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,99}")
 _GIT_URLS: Final = "Write https://HOST/PATH.git, ssh://git@HOST/PATH.git, git@HOST:PATH.git or file:///PATH."
 _LISTENS: Final = "Write HOST:PORT, for example 127.0.0.1:8080, 0.0.0.0:8080 or [::]:8080."
@@ -55,6 +56,13 @@ def _variable(value: str) -> None:
             "this is no name of an environment variable | Write its name, such as `GIT_TOKEN`; "
             "the secret itself is never in this file."
         )
+
+
+def _filled(value: str) -> None:
+    if not value.strip():
+        raise ValueError("nothing is written here | Fill it in, or remove the line.")
+    if _CONTROL.search(value):
+        raise ValueError("a control character | Remove it.")
 
 
 def _header(value: str) -> None:
@@ -171,7 +179,7 @@ _NAME_SCHEMA: Final = {"type": "string", "pattern": f"^{NAME.pattern}$"}
 Span = Annotated[StrictStr, _text(_span), WithJsonSchema(_SPAN_SCHEMA)]
 Name = Annotated[StrictStr, _text(_name), WithJsonSchema(_NAME_SCHEMA)]
 Variable = Annotated[StrictStr, _text(_variable)]
-Filled = Annotated[StrictStr, Field(min_length=1)]
+Filled = Annotated[StrictStr, _text(_filled), Field(json_schema_extra={"minLength": 1})]
 Header = Annotated[StrictStr, _text(_header)]
 Glob = Annotated[StrictStr, _text(_glob)]
 Ref = Annotated[StrictStr, _text(_ref)]

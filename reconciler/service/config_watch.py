@@ -196,7 +196,8 @@ def _look(config: Config) -> _Seen:
 
 def _hash(path: Path) -> bytes | None:
     try:
-        return hashlib.sha256(path.read_bytes()).digest()
+        # Reading a pipe would wait for whoever writes it.
+        return hashlib.sha256(path.read_bytes()).digest() if path.is_file() else None
     except (OSError, ValueError):
         return None
 

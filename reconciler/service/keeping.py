@@ -132,9 +132,14 @@ def _held(plan: Plan) -> bool:
 
 @dataclass
 class _Known:
-    """What the store holds of a Project's resources, so that only what changed is written."""
+    """What the store holds of a Project's resources, so that only what changed is written.
 
+    `run` is the last one that was kept: after another replica kept one, all of this is read anew.
+    """
+
+    run: str = ""
     health: dict[str, Health] = field(default_factory=dict)
+    since: dict[str, float] = field(default_factory=dict)
     sights: dict[str, Sight] = field(default_factory=dict)
 
 
@@ -197,7 +202,7 @@ class Keeping:
         first, last = ran.run.plan, ran.run.last
         assert first is not None
         project = ran.row.name
-        known = await self._load(project)
+        known = await self._load(ran.row)
         spoken = outcomes_by_key(final_outcomes(ran.run.outcomes))
         items = merged(first, last) if last is not None else list(first.planned)
         changed, before, present = [], {}, set()
@@ -216,37 +221,46 @@ class Keeping:
             plain = quiet(item) and not outcomes and known.health.get(key) is health
             if plain and known.sights.get(key) == seen:
                 continue
-            row = row_of(item, health, said, ran.inputs.kinds, now)
+            # That there is nothing to say any more is no change of the agent.
+            since = known.since.get(key, now) if plain else now
+            row = row_of(item, health, said, ran.inputs.kinds, since)
             if known.health.get(key) is not None:
                 before[key] = known.health[key]
             changed.append(row)
+            known.since[key] = since
             known.health[key], known.sights[key] = health, seen
         gone_keys = [key for key in known.health if key not in present] if ran.whole else []
         for key in gone_keys:
             known.health.pop(key, None)
             known.sights.pop(key, None)
+            known.since.pop(key, None)
         if changed or gone_keys:
             await self._deps.store.put_resources(project, changed, gone_keys)
         return tuple(changed), before
 
-    async def _load(self, project: str) -> _Known:
-        """What the store has, read once in the life of a process."""
-        if project not in self._known:
-            known, offset = _Known(), 0
+    async def _load(self, row: ProjectRecord) -> _Known:
+        """What the store has, read once for as long as no other replica writes to it."""
+        known = self._known.get(row.name)
+        if known is None or known.run != row.last_run:
+            known, offset = _Known(row.last_run), 0
             while True:
-                rows, total = await self._deps.store.resources(project, page=Page(_ROWS, offset))
+                rows, total = await self._deps.store.resources(row.name, page=Page(_ROWS, offset))
                 known.health |= {row.resource: row.health for row in rows}
+                known.since |= {row.resource: row.changed_at for row in rows}
                 offset += len(rows)
                 if not rows or offset >= total:
                     break
-            self._known[project] = known
-        return self._known[project]
+            self._known[row.name] = known
+        return known
 
     async def _project(
         self, ran: Ran, report: ProjectReport, value: dict[str, Any], next_s: float
     ) -> ProjectRecord:
         now, old = self._deps.now(), await self._deps.store.project(ran.row.name) or ran.row
         known = self._known.get(ran.row.name)
+        if known is not None and ran.plan is None and known.run != ran.row.last_run:
+            # Nothing was looked at, and another replica knows better.
+            known = None
         observed = ran.plan is not None and ran.plan.observe
         counts = Counter(known.health.values()) if known else Counter[Health]()
         health = project_health(report, counts, observed=observed)
@@ -270,6 +284,8 @@ class Keeping:
             failures=old.failures + 1 if ran.broken else 0,
         )
         await self._deps.store.put_project(row)
+        if known is not None:
+            known.run = ran.id
         return row
 
     async def _record_run(

@@ -1,0 +1,96 @@
+"""What people order, done by a service that runs: asked by its command line over its own API."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from tests.cli.serving import run
+from tests.service.living import Living, living
+from tests.world import Result, World, prompt
+
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
+
+
+async def command(life: Living, *args: str) -> Result:
+    return await asyncio.to_thread(run, *args, RECONCILER_SERVER=life.service.url, RECONCILER_TOKEN="")
+
+
+@pytest.mark.rule("R5")
+async def test_a_rollback_is_held_against_drift_checks_and_ended_by_its_end(
+    world: World, tmp_path: Path
+) -> None:
+    world.agent("triage", release={"strategy": "pinned"})
+    first = world.commit()
+    async with living(world, tmp_path) as life:
+        await life.at(first)
+        await life.health("in-sync")
+        world.agent("triage", prompt("Answer nonsense."), release={"strategy": "pinned"})
+        second = await life.push()
+        await life.at(second)
+        await life.until(lambda: world.traffic("triage") == [("2", 100)])
+        await life.health("in-sync")
+
+        there = await command(life, "history", "prod/Agent/triage", "--format", "json")
+        versions = json.loads(there.stdout)["resource"]["timeline"]["versions"]
+        assert [(version["number"], version["by"], version["share"]) for version in versions] == [
+            ("2", "us", 100),
+            ("1", "us", 0),
+        ]
+        gone = await command(life, "rollback", "prod/Agent/triage", "--to", "5", "--why", "x")
+        assert "has no version 5" in gone.stderr
+
+        done = await command(life, "rollback", "prod/Agent/triage", "--to", "1", "--why", "nonsense")
+        assert done.exit_code == 0, done.stderr
+        await life.until(lambda: world.traffic("triage") == [("1", 100)])
+        await life.health("in-sync")
+        before = (await life.project()).last_run_at
+        await life.sync()
+
+        async def looked() -> bool:
+            return (await life.project()).last_run_at > before
+
+        await life.until(looked)
+        assert world.traffic("triage") == [("1", 100)], "the loop respects the pin"
+
+        over = await command(life, "rollback", "prod/Agent/triage", "--undo")
+        assert over.exit_code == 0, over.stderr
+        await life.until(lambda: world.traffic("triage") == [("2", 100)])
+
+        async def unpinned() -> bool:
+            # The run that moves the traffic leaves the row to the one that finds nothing to do any more.
+            await life.sync()
+            return await life.service.deps.store.pins() == ()
+
+        await life.until(unpinned)
+        await life.health("in-sync")
+        await asyncio.to_thread(world.in_sync)
+        assert world.numbers("triage") == ["2", "1"], "no version was made for any of it"
+
+
+async def test_a_suspended_project_is_looked_at_and_not_written(world: World, tmp_path: Path) -> None:
+    world.agent("triage")
+    first = world.commit()
+    async with living(world, tmp_path) as life:
+        await life.at(first)
+        await life.health("in-sync")
+        url = f"{life.service.url}/api/v1/projects/prod"
+        async with aiohttp.ClientSession() as client:
+            async with client.post(f"{url}/suspend", json={"why": "outage"}) as answer:
+                assert answer.status == 200, await answer.text()
+            world.agent("triage", prompt("Answer at length."))
+            second = await life.push()
+            await life.at(second)
+            await life.health("observed")
+            assert world.numbers("triage") == ["1"]
+            async with client.get(url) as answer:
+                assert "suspended by local: outage" in (await answer.json())["reason"]
+            async with client.post(f"{url}/resume") as answer:
+                assert answer.status == 200, await answer.text()
+        await life.until(lambda: world.numbers("triage") == ["2", "1"])
+        await life.health("in-sync")
+        await asyncio.to_thread(world.in_sync)

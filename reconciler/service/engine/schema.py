@@ -40,8 +40,8 @@ async def apply_schema(url: str) -> None:
 
 async def prepare(server: Server) -> None:
     """As `apply_schema`, over a server that may be closed."""
-    async with server.answering(), await server.connect() as db, db.transaction():
-        await db.execute("SELECT pg_advisory_xact_lock(%s)", (_PREPARING,))
+    async with server.answering(), await server.connect() as db:
+        await db.execute("SELECT pg_advisory_lock(%s)", (_PREPARING,))
         if await _there(db, "rq_schema"):
             await _upgrade(db, server.shown)
         else:
@@ -54,10 +54,11 @@ async def _create(db: AsyncConnection, shown: str) -> None:
             f"cannot use {shown} for the queue: another program keeps its procrastinate jobs there",
             hint="Give the service a database of its own.",
         )
-    await db.execute(SchemaManager.get_schema().encode())
-    for statement in _TABLES:
-        await db.execute(statement)
-    await db.execute("INSERT INTO rq_schema VALUES (%s, %s)", (_FORMAT, _migrations()[-1]))
+    async with db.transaction():
+        await db.execute(SchemaManager.get_schema().encode())
+        for statement in _TABLES:
+            await db.execute(statement)
+        await db.execute("INSERT INTO rq_schema VALUES (%s, %s)", (_FORMAT, _migrations()[-1]))
 
 
 async def _upgrade(db: AsyncConnection, shown: str) -> None:
@@ -71,9 +72,10 @@ async def _upgrade(db: AsyncConnection, shown: str) -> None:
         )
     for name in known:
         if name > last:
-            await db.execute((_folder() / name).read_bytes())
-    if last != known[-1]:
-        await db.execute("UPDATE rq_schema SET procrastinate = %s", (known[-1],))
+            # One by one: what one adds to a type, the next may use only after a commit.
+            async with db.transaction():
+                await db.execute((_folder() / name).read_bytes())
+                await db.execute("UPDATE rq_schema SET procrastinate = %s", (name,))
 
 
 async def _there(db: AsyncConnection, table: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -56,7 +57,7 @@ class Configured:
     current: Config
     rejected: tuple[str, ...] = ()
     rejected_at: float = 0.0
-    loaded_at: float = 0.0
+    loaded_at: float = field(default_factory=time.time)
 
 
 def load_config(path: Path, environ: Mapping[str, str]) -> Config:

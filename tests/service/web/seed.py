@@ -302,7 +302,7 @@ def agents(now: float) -> list[ResourceRecord]:
                 {
                     "severity": "refuse",
                     "rule": "secret-in-version",
-                    "message": "`environment_variables.API_KEY` looks like a secret, and versions cannot be changed",
+                    "message": "`environment_variables.API_KEY` looks like a secret",
                     "hint": "Use a connection: `${{connections.NAME}}`.",
                     "place": "agents/finance/refund.yaml:14:9",
                 }
@@ -476,7 +476,7 @@ async def _history(store: Store, now: float) -> None:
             "warning",
             "prod",
             "Agent/support-router",
-            "Agent/support-router was rolled back to version 11 by jon@contoso.com: Routes returns to billing, see INC-4711",
+            "Agent/support-router was rolled back to version 11 by jon@contoso.com: see INC-4711",
             "",
         ),
         (

@@ -57,7 +57,7 @@ V = TypeVar("V")
 
 _ROWS: Final = 1000
 # Rows that a graph is made of; a page that draws more is not read by anybody.
-_MOST_GRAPHED: Final = 3000
+_MOST_GRAPHED: Final = 2000
 
 
 @dataclass(frozen=True)
@@ -267,6 +267,10 @@ class Views:
             return await self._deps.store.resources(project, page=page)
 
         records = await _all_of(some, most=_MOST_GRAPHED)
+        if focus and all(row.resource != focus for row in records):
+            # Of a very large Project: at least what it names itself.
+            found = await self._deps.store.resource(project, focus)
+            records += [found] if found else []
         _, total = await self._deps.store.resources(project, page=Page(1))
         return graph(records, focus=focus, unread=max(0, total - len(records)))
 

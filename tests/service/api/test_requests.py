@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from reconciler.service.api_operations import OPERATIONS
 from reconciler.service.records import EventRecord, RunRecord
 from reconciler.service.store import StoreDown
 from tests.service.api.world import NOW, ROLES, SHA, Front, fill, front
@@ -88,6 +89,17 @@ async def test_a_wrong_body_is_told_what_is_wrong(
     assert answer.status_code == 400
     assert said in answer.json()["detail"] + answer.json()["hint"]
     assert await local.deps.store.suspension("prod") is None
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "record"), [("/runs", "result", RunRecord), ("/events", "type", EventRecord)]
+)
+def test_a_filter_takes_every_word_that_rows_have(path: str, name: str, record: type) -> None:
+    operation = next(each for each in OPERATIONS if each.path == path)
+    choices = next(param.choices for param in operation.params if param.name == name)
+    told = (record.__doc__ or "").split("one of:")[1].split(".")[0]
+
+    assert set(choices) - {"running"} == set(re.findall(r"[a-z-]+", told))
 
 
 async def test_a_sync_needs_no_body(local: Front) -> None:

@@ -16,6 +16,7 @@ from tests.world import World, hosted, prompt
 pytestmark = [pytest.mark.filterwarnings("ignore::ResourceWarning"), pytest.mark.xdist_group("postgres")]
 
 
+@pytest.mark.rule("V1")
 async def test_two_replicas_apply_each_push_once_and_one_goes_on_alone(
     world: World, tmp_path: Path, postgres_url: str
 ):

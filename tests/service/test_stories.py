@@ -80,7 +80,7 @@ async def test_a_removed_manifest_deletes_its_agent(world: World, tmp_path: Path
         await idle(life)
 
 
-@pytest.mark.rule("I1")
+@pytest.mark.rule("I1", "V2")
 async def test_a_broken_push_writes_nothing_and_drift_is_still_reported(world: World, tmp_path: Path):
     world.agent("triage")
     first = world.commit()
@@ -109,6 +109,7 @@ async def test_a_broken_push_writes_nothing_and_drift_is_still_reported(world: W
         await idle(life)
 
 
+@pytest.mark.rule("V2")
 async def test_a_source_that_cannot_be_fetched_keeps_the_state_and_deletes_nothing(
     world: World, tmp_path: Path
 ):
@@ -141,6 +142,7 @@ async def test_a_source_that_cannot_be_fetched_keeps_the_state_and_deletes_nothi
         await idle(life)
 
 
+@pytest.mark.rule("V3")
 async def test_a_suspended_project_is_looked_at_and_not_written(world: World, tmp_path: Path):
     world.agent("triage")
     first = world.commit()
@@ -160,7 +162,7 @@ async def test_a_suspended_project_is_looked_at_and_not_written(world: World, tm
         await idle(life)
 
 
-@pytest.mark.rule("R5")
+@pytest.mark.rule("R5", "V3")
 async def test_a_rollback_holds_until_it_expires(world: World, tmp_path: Path):
     world.agent("triage", hosted())
     world.commit()
@@ -191,6 +193,7 @@ async def test_a_rollback_holds_until_it_expires(world: World, tmp_path: Path):
         await idle(life)
 
 
+@pytest.mark.rule("V1")
 async def test_the_newest_commit_ends_the_wait_for_an_older_one(world: World, tmp_path: Path):
     world.settings(provisioning={"delay_s": 4})
     world.agent("triage", hosted())
@@ -210,7 +213,7 @@ async def test_the_newest_commit_ends_the_wait_for_an_older_one(world: World, tm
         await idle(life)
 
 
-@pytest.mark.rule("D2")
+@pytest.mark.rule("D2", "V4")
 async def test_deletions_beyond_the_limit_wait_for_an_approval_of_exactly_that_plan(
     world: World, tmp_path: Path
 ):

@@ -90,7 +90,7 @@ class Authenticator:
         Raises:
             SignInNeeded: nobody knows who asks.
             Forbidden: it comes from somebody else's page, from another machine, or has no role at all.
-            TooMany: too many wrong tokens came from this address.
+            TooMany: too many sign-ins from this address failed.
         """
         if self.spec is None:
             return self._local(request, token)
@@ -151,18 +151,36 @@ class Authenticator:
                 name = await self._tokens.by_passphrase(path, token)
             if name:
                 return name
-        wait_s = self._failures.take(who, FAILURES_PER_MINUTE, now)
-        if wait_s:
-            raise TooMany(
-                "too many wrong tokens came from this address",
-                retry_after_s=wait_s,
-                hint=f"Try again in {wait_s} s.",
-            )
-        log.warning("sign_in_refused", peer=who)
+        self.failed(request)
         raise SignInNeeded(
             "this token is not known here",
             hint="Check that it is whole, and that its line is in the token file.",
         )
+
+    def failed(self, request: HTTPConnection) -> None:
+        """Count a sign-in that failed.
+
+        Raises:
+            TooMany: see `check_tries`.
+        """
+        self.check_tries(request)
+        who = peer(_peer(request))
+        self._failures.take(who, FAILURES_PER_MINUTE, self._deps.now())
+        log.warning("sign_in_refused", peer=who)
+
+    def check_tries(self, request: HTTPConnection) -> None:
+        """Whether somebody may try to sign in.
+
+        Raises:
+            TooMany: too many sign-ins from this address failed.
+        """
+        wait_s = self._failures.wait_s(peer(_peer(request)), FAILURES_PER_MINUTE, self._deps.now())
+        if wait_s:
+            raise TooMany(
+                "too many sign-ins from this address failed",
+                retry_after_s=wait_s,
+                hint=f"Try again in {wait_s} s.",
+            )
 
     def _token_file(self, spec: AuthSpec) -> Path | None:
         return self._deps.configured.current.file(spec.tokens) if spec.tokens else None

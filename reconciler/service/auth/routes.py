@@ -134,9 +134,14 @@ class _Pages:
         ours = leaving is not None and same(leaving.state, request.query_params.get("state", ""))
         if leaving is not None and ours and await self._auth.used_before(leaving.state, LEAVING_S):
             leaving = None
-        signed = await self._auth.provider().come_back(
-            dict(request.query_params), leaving, self._callback(request)
-        )
+        query = dict(request.query_params)
+        # Each try may be a call to the provider.
+        self._auth.check_tries(request)
+        try:
+            signed = await self._auth.provider().come_back(query, leaving, self._callback(request))
+        except Forbidden:
+            self._auth.failed(request)
+            raise
         session = await self._auth.session_of_user(request, signed)
         answer = self._welcome(request, session, leaving.next if leaving else "/")
         self._auth.set_cookie(request, answer, "", kind=_LEAVING, max_age_s=0)

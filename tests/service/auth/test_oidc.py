@@ -215,6 +215,14 @@ async def test_a_sign_in_that_took_too_long_is_started_again(signing: Front, pro
         assert "Start the sign-in again" in answer.text
 
 
+async def test_failing_again_and_again_is_slowed_down(signing: Front) -> None:
+    async with signing.client(base=HTTPS) as browser:
+        answers = [await browser.get("/auth/callback", params={"state": "x", "code": "y"}) for _ in range(12)]
+
+    assert [answer.status_code for answer in answers] == [403] * 10 + [429] * 2
+    assert int(answers[-1].headers["retry-after"]) > 0
+
+
 async def test_each_sign_in_has_secrets_of_its_own(signing: Front) -> None:
     async with signing.client(base=HTTPS) as browser:
         queries = [

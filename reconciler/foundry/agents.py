@@ -15,6 +15,7 @@ from reconciler.foundry.created import came_from, judge_created
 from reconciler.foundry.errors import no_json, translated
 from reconciler.foundry.pipeline import Pipe
 from reconciler.foundry.reads import Reader
+from reconciler.foundry.warm import import_sdk
 from reconciler.kinds.agent.calls import (
     AddVersion,
     AgentCall,
@@ -94,8 +95,9 @@ class AgentPort:
     # Writes: one attempt each
 
     def _agents(self) -> Any:
-        """The SDK's operations over our pipeline. Importing it takes seconds, so only a write does."""
+        """The SDK's operations over our pipeline. Importing it takes a second, so only a write does."""
         if self._sdk is None:
+            import_sdk()
             from azure.ai.projects.aio import AIProjectClient
 
             self._sdk = AIProjectClient(

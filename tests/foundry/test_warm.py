@@ -1,0 +1,54 @@
+"""Importing the SDK for writes leaves out the client of OpenAI, and takes nothing from who wants it later."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+
+def said(program: str) -> str:
+    """What a program prints that runs in a process of its own, where nothing is imported yet."""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_writes_load_no_openai_and_who_wants_it_later_gets_it() -> None:
+    program = (
+        "import sys\n"
+        "from reconciler.foundry.warm import import_sdk\n"
+        "import_sdk(); import_sdk()\n"
+        "from azure.ai.projects.aio import AIProjectClient\n"
+        "loaded = [name for name in sys.modules if name.partition('.')[0] == 'openai']\n"
+        "finders = [type(finder).__module__ for finder in sys.meta_path]\n"
+        "import openai\n"
+        "print(loaded, 'reconciler.foundry.warm' in finders, openai.AsyncOpenAI.__module__)\n"
+    )
+    assert said(program) == "[] False openai"
+
+
+def test_the_real_one_stays_where_it_was_imported_before() -> None:
+    program = (
+        "import openai\n"
+        "from reconciler.foundry.warm import import_sdk\n"
+        "import_sdk()\n"
+        "from azure.ai.projects.aio import _patch\n"
+        "print(_patch.AsyncOpenAI is openai.AsyncOpenAI)\n"
+    )
+    assert said(program) == "True"
+
+
+@pytest.mark.parametrize("name", ["OpenAI", "DefaultHttpxClient"])
+def test_what_was_left_out_says_so_when_somebody_uses_it(name: str) -> None:
+    program = (
+        "from reconciler.foundry.warm import import_sdk\n"
+        "import_sdk()\n"
+        "from azure.ai.projects import _patch\n"
+        "try:\n"
+        f"    _patch.{name}()\n"
+        "except RuntimeError as error:\n"
+        "    print(error)\n"
+    )
+    assert said(program) == f"{name} is not loaded: import openai before the reconciler"

@@ -2,46 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections import OrderedDict
-from typing import Final, NoReturn
+from typing import NoReturn
 
-from reconciler.errors import ReconcilerError
 from reconciler.resource import Code, Live
 from reconciler.service.connections import Connections
 from reconciler.service.deps import Deps
 
-# People reload pages; the service is asked once in this time.
-_FRESH_S: Final = 15.0
-_LONGEST_S: Final = 5.0
-_MOST: Final = 256
-
 
 class Looker:
-    """Looks at single agents, remembers them shortly, and says nothing where it cannot."""
+    """Looks at single agents. `Looks` remembers what it saw, and says why where it could not."""
 
     def __init__(self, deps: Deps, connections: Connections) -> None:
         self._deps = deps
         self._connections = connections
-        self._seen: OrderedDict[tuple[str, str], tuple[float, Live | None]] = OrderedDict()
 
     async def look(self, project: str, resource: str) -> Live | None:
-        """The agent `Agent/NAME` with every version; None when it is not there or cannot be read now."""
-        at, live = self._seen.get((project, resource), (-_FRESH_S, None))
-        if time.monotonic() - at < _FRESH_S:
-            return live
-        try:
-            live = await asyncio.wait_for(self._read(project, resource), _LONGEST_S)
-        except (ReconcilerError, TimeoutError):
-            return None
-        self._seen[project, resource] = (time.monotonic(), live)
-        self._seen.move_to_end((project, resource))
-        while len(self._seen) > _MOST:
-            self._seen.popitem(last=False)
-        return live
+        """The agent `Agent/NAME` with every version; None when it is not there.
 
-    async def _read(self, project: str, resource: str) -> Live | None:
+        Raises:
+            ReconcilerError: it cannot be read now.
+        """
         row = await self._deps.store.project(project)
         kind, _, name = resource.partition("/")
         if row is None or not name:

@@ -241,7 +241,7 @@ class Views:
         return record
 
     async def _timeline(self, record: ResourceRecord, pinned: str) -> Timeline:
-        live, why = await self._looks.live(record.project, record.resource)
+        live, why = await self._looks.live(record.project, record.resource, record.changed_at)
         if live is None:
             return remembered(record, pinned, why or "the service has no such agent now")
         row = await self._deps.store.project(record.project)

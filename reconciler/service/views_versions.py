@@ -31,13 +31,18 @@ class Looks:
     def __init__(self, look: Look | None, clock: Callable[[], float] = time.monotonic) -> None:
         self._look = look
         self._clock = clock
-        self._kept: OrderedDict[tuple[str, str], tuple[float, asyncio.Task[Live | None]]] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, str], tuple[float, float, asyncio.Task[Live | None]]]
+        self._kept = OrderedDict()
 
-    async def live(self, project: str, resource: str) -> tuple[Live | None, str]:
-        """The agent, and why it could not be read, "" when it was."""
+    async def live(self, project: str, resource: str, changed_at: float = 0.0) -> tuple[Live | None, str]:
+        """The agent, and why it could not be read, "" when it was.
+
+        Args:
+            changed_at: of its row; what was seen before a run changed that is not shown after it.
+        """
         if self._look is None:
             return None, "the service is not asked from here"
-        task = self._task(self._look, project, resource)
+        task = self._task(self._look, (project, resource), changed_at)
         try:
             # Shielded: whoever asked first may go away, and others wait for the same answer.
             return await asyncio.wait_for(asyncio.shield(task), TIMEOUT_S), ""
@@ -50,15 +55,15 @@ class Looks:
         """Ask again next time."""
         self._kept.pop((project, resource), None)
 
-    def _task(self, look: Look, project: str, resource: str) -> asyncio.Task[Live | None]:
-        key, now = (project, resource), self._clock()
-        found = self._kept.get(key)
-        if found is not None and now - found[0] < FRESH_S and not _failed(found[1]):
-            return found[1]
-        task = asyncio.ensure_future(_asked(look, project, resource))
+    def _task(self, look: Look, key: tuple[str, str], changed_at: float) -> asyncio.Task[Live | None]:
+        now = self._clock()
+        at, row_at, kept = self._kept.get(key, (0.0, 0.0, None))
+        if kept is not None and row_at == changed_at and now - at < FRESH_S and not _failed(kept):
+            return kept
+        task = asyncio.ensure_future(_asked(look, *key))
         # Where nobody waits any more, its failure is nobody's news.
         task.add_done_callback(_failed)
-        self._kept[key] = (now, task)
+        self._kept[key] = (now, changed_at, task)
         self._kept.move_to_end(key)
         while len(self._kept) > _MOST_KEPT:
             self._kept.popitem(last=False)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from reconciler.apply import Outcome
-from reconciler.errors import ReconcilerError
+from reconciler.errors import ReconcilerError, SourceError
 from reconciler.plan import Plan
 from reconciler.reconcile import Inputs
 from reconciler.render.json import project_value
@@ -17,6 +17,7 @@ from reconciler.resource import Key
 from reconciler.service.deps import Deps
 from reconciler.service.orders import approval_digest
 from reconciler.service.records import (
+    Approved,
     EventRecord,
     Health,
     Page,
@@ -58,7 +59,8 @@ Tell = Callable[[RunRecord], Awaitable[None]]
 class Ran:
     """One turn of a Project and everything that came out of it.
 
-    `whole` says that every resource was looked at. `superseded`: ended because something newer came.
+    `whole` says that every resource was looked at. `superseded`: ended because something newer came;
+    `interrupted`: because the process ends. `unused` is an approval of another plan than the one there was.
     """
 
     id: str
@@ -74,6 +76,8 @@ class Ran:
     run: ProjectRun | None = None
     whole: bool = True
     superseded: bool = False
+    interrupted: bool = False
+    unused: Approved | None = None
     error: ReconcilerError | None = None
     pins_over: tuple[Pin, ...] = ()
 
@@ -94,7 +98,13 @@ class Ran:
         """Whether the next try should come soon and then later and later: something may pass by itself."""
         if self.error is not None:
             return True
-        return any(outcome.open and outcome.retryable for outcome in self.outcomes) and not self.superseded
+        ended = self.superseded or self.interrupted
+        return any(outcome.open and outcome.retryable for outcome in self.outcomes) and not ended
+
+    @property
+    def blind(self) -> bool:
+        """Whether the source could not be read, so that nothing new is known of the Project."""
+        return isinstance(self.error, SourceError)
 
     @property
     def result(self) -> str:
@@ -102,8 +112,8 @@ class Ran:
         if self.run is None or self.run.failed is not None:
             return "failed"
         open_ = [outcome for outcome in final_outcomes(self.run.outcomes) if outcome.open]
-        if self.superseded:
-            return "superseded"
+        if self.superseded or self.interrupted:
+            return "superseded" if self.superseded else "interrupted"
         if any(outcome.outcome == "failed" for outcome in open_):
             return "partly"
         plan = self.plan
@@ -263,8 +273,8 @@ class Keeping:
             known = None
         observed = ran.plan is not None and ran.plan.observe
         counts = Counter(known.health.values()) if known else Counter[Health]()
-        health = project_health(report, counts, observed=observed)
-        if ran.superseded and health is Health.IN_SYNC:
+        health = old.health if ran.blind else project_health(report, counts, observed=observed)
+        if (ran.superseded or ran.interrupted) and health is Health.IN_SYNC:
             health = Health.WAITING
         good = health is Health.IN_SYNC and ran.error is None
         row = replace(
@@ -353,7 +363,7 @@ def _project_events(
     events = []
     before = ran.row.health
     bad = (Health.FAILED, Health.REFUSED, Health.DRIFTED)
-    if report.failed is not None and before is not Health.FAILED:
+    if report.failed is not None and before is not Health.FAILED and not ran.blind:
         message = "; ".join(report.failed.messages)
         events.append(occasion.event("failure", "error", message, hint=report.failed.hint))
     refusals = [v for v in report.verdicts if v.severity == "refuse" and not v.key]
@@ -362,6 +372,9 @@ def _project_events(
         events.append(occasion.event("refused", "warning", first.message, hint=first.hint))
     if row.health is Health.IN_SYNC and before in bad:
         events.append(occasion.event("recovery", "info", f"Project {row.name} is in sync again"))
+    if ran.unused is not None:
+        message = f"what {ran.unused.by} approved is not the plan any more; nothing was let through"
+        events.append(occasion.event("refused", "warning", message, hint="Look at the plan again."))
     if ran.wrote:
         done = {word: n for word, n in report.summary.items() if n and word in ("add", "change", "destroy")}
         text = ", ".join(f"{n} {word}" for word, n in done.items()) or "nothing left to do"

@@ -29,7 +29,7 @@ from reconciler.service.health import Watchdog
 from reconciler.service.look import Looker
 from reconciler.service.metrics import Metrics
 from reconciler.service.notify.outbox import Outbox
-from reconciler.service.project_turn import ProjectTurns
+from reconciler.service.project_turn import Beside, ProjectTurns
 from reconciler.service.pulls import PullTurns
 from reconciler.service.source_turn import SourceTurns
 from reconciler.service.store.opening import open_store
@@ -82,14 +82,13 @@ async def running(config: Config, settings: Settings, environ: Mapping[str, str]
         stack.push_async_callback(engine.close)
         deps = Deps(Configured(config), store, engine, Metrics(), time.time, _replica(environ))
         stack.push_async_callback(asyncio.to_thread, wiring.close)
-        parts = _Parts(
-            deps, Checkouts(settings, environ), Connections(settings, deps.metrics.calls), Outbox(deps)
-        )
+        stop, watchdog = asyncio.Event(), Watchdog()
+        connections = Connections(settings, deps.metrics.calls)
+        parts = _Parts(deps, Checkouts(settings, environ), connections, Outbox(deps), stop)
         stack.push_async_callback(parts.close)
         parts.checkouts.configure(config)
         tracing.set_up(environ, deps.replica)
         stack.push_async_callback(asyncio.to_thread, tracing.close)
-        stop, watchdog = asyncio.Event(), Watchdog()
         web = make_web(deps, Looker(deps, parts.connections).look, watchdog)
         service = Running(_url(listener), deps, asyncio.Event())
         works = {
@@ -122,6 +121,7 @@ class _Parts:
     checkouts: Checkouts
     connections: Connections
     outbox: Outbox
+    stopping: asyncio.Event
 
     def turns(self) -> Turns:
         """Every turn by the first part of its key."""
@@ -141,10 +141,11 @@ class _Parts:
             )
             return Again(_HOUR_S, "hourly")
 
+        beside = Beside(self.outbox.tell_run, self.stopping)
         return Turns(
             {
                 "source": SourceTurns(deps, checkouts).turn,
-                "project": ProjectTurns(deps, checkouts, connections, self.outbox.tell_run).turn,
+                "project": ProjectTurns(deps, checkouts, connections, beside).turn,
                 "pulls": PullTurns(deps, checkouts, connections, self.outbox).turn,
                 "outbox": outbox,
                 "housekeeping": housekeeping,
@@ -153,16 +154,18 @@ class _Parts:
 
     async def start(self) -> None:
         """Ask for the turns that everything else follows from."""
-        for spec in self.deps.configured.current.spec.sources:
-            await self.deps.engine.trigger(f"source/{spec.name}", "start")
+        configured = {spec.name for spec in self.deps.configured.current.spec.sources}
+        for name in configured | {source.name for source in await self.deps.store.sources()}:
+            await self.deps.engine.trigger(f"source/{name}", "start")
         await self.deps.engine.trigger("outbox", "start")
         await self.deps.engine.trigger("housekeeping", "start", after_s=_MINUTE_S)
 
     async def configured(self, config: Config) -> None:
         """Take over another configuration: look at every source that is new or differs."""
+        old = {source.name for source in await self.deps.store.sources()}
         self.checkouts.configure(config)
-        for spec in config.spec.sources:
-            await self.deps.engine.trigger(f"source/{spec.name}", "configuration")
+        for name in old | {spec.name for spec in config.spec.sources}:
+            await self.deps.engine.trigger(f"source/{name}", "configuration")
 
     async def close(self) -> None:
         """End every connection."""

@@ -16,13 +16,12 @@ from typing import Final
 import structlog
 
 from reconciler.apply import Outcome, Stop
-from reconciler.desired import DesiredProject
-from reconciler.errors import ReconcilerError, SourceError
+from reconciler.errors import ReconcilerError
 from reconciler.live import Ports
-from reconciler.loading import Loaded, failure, inputs_of, invalid, masker, notes_of, problems_of
-from reconciler.options import Allow, Memory
+from reconciler.loading import failure, masker, notes_of, problems_of
+from reconciler.options import Memory
 from reconciler.plan import Plan
-from reconciler.reconcile import Inputs, Run, examine, reconcile, settled_meanwhile, unsettled
+from reconciler.reconcile import Run, examine, reconcile, settled_meanwhile, unsettled
 from reconciler.report import ProjectRun
 from reconciler.resource import Key
 from reconciler.service.checkouts import Checkouts
@@ -31,12 +30,12 @@ from reconciler.service.connections import Connections
 from reconciler.service.deps import Deps
 from reconciler.service.engine import Again, Turn
 from reconciler.service.keeping import Keeping, Ran, Tell
-from reconciler.service.orders import Orders, approved, asks, hold_of, ordered, over_and_done
+from reconciler.service.orders import approved, asks, over_and_done
 from reconciler.service.records import ProjectRecord
-from reconciler.service.source import Checkout
+from reconciler.service.sight import Sight, Sights
+from reconciler.service.store import StoreDown
 from reconciler.service.tracing import span, step
 from reconciler.service.verdicts import Verdicts
-from reconciler.windows import open_at
 
 log = structlog.get_logger("reconciler")
 
@@ -70,37 +69,23 @@ class _Release:
 
 
 @dataclass(frozen=True)
-class _Sight:
-    """What one turn works with: its row, the Project as Git has it, and what people and the clock want."""
+class Beside:
+    """Who hears of runs, and what says that the process ends: then no further write starts (rule P7)."""
 
-    row: ProjectRecord
-    loaded: Loaded
-    project: DesiredProject
-    orders: Orders
-
-    @property
-    def commit(self) -> str:
-        return self.loaded.revision
-
-    def inputs(self, keys: Collection[Key], verdicts: Verdicts) -> Inputs:
-        """Everything that decides, of the whole Project or of some keys. Takes a second for thousands."""
-        project = self.project
-        if keys:
-            chosen = tuple(want for want in project.resources if want.key in keys)
-            project = replace(project, resources=chosen)
-        # A checkout that seems old is the newest there is: the server is asked before the first write (P3).
-        allow = Allow(older=not self.orders.keep)
-        return ordered(inputs_of(self.loaded, project, allow, judge=verdicts.judge), self.orders)
+    tell: Tell
+    stopping: asyncio.Event
 
 
 class ProjectTurns:
     """Turns of `project/NAME`."""
 
-    def __init__(self, deps: Deps, checkouts: Checkouts, connections: Connections, tell: Tell) -> None:
+    def __init__(self, deps: Deps, checkouts: Checkouts, connections: Connections, beside: Beside) -> None:
         self._deps = deps
+        self._stopping = beside.stopping
         self._checkouts = checkouts
         self._connections = connections
-        self._keeping = Keeping(deps, tell)
+        self._keeping = Keeping(deps, beside.tell)
+        self._sights = Sights(deps, checkouts)
         self._verdicts = Verdicts()
         self._releases: dict[str, _Release] = {}
 
@@ -129,7 +114,9 @@ class ProjectTurns:
         """The attempt with whatever became of it; only the store's own failures are raised."""
         base = Ran(run, row, turn.reasons, self._deps.now())
         try:
-            sight = await self._sight(turn, row)
+            going = self._releases.get(row.name)
+            goes_on = bool(going and going.waiting and going.commit == row.revision)
+            sight = await self._sights.of(turn, row, going=goes_on)
         except ReconcilerError as error:
             return replace(base, run=ProjectRun(row.name, row.endpoint, failed=failure(error)), error=error)
         if isinstance(sight, ProjectRun):
@@ -146,76 +133,9 @@ class ProjectTurns:
             failed = ProjectRun(settings.name, settings.endpoint, failed=failure(error))
             return replace(base, run=self._dressed(failed, sight), error=error)
 
-    # Reading what is wanted
-
-    async def _sight(self, turn: Turn, row: ProjectRecord) -> _Sight | ProjectRun:
-        """What Git wants at the newest commit, with what people want laid over it.
-
-        A Project with problems is looked at as it was before them, and not written (rule I1); without
-        such a state its problems are all there is to say.
-        """
-        checkout, stale = await self._checkout(row)
-        found = (one for one in checkout.loaded.projects if one.project.name == row.name)
-        project = next(found, None)
-        if project is None:
-            raise SourceError(
-                f"Project {row.name} is not in source {row.source} at {checkout.commit[:12]}",
-                hint="The next look at the source tells whether it was removed.",
-            )
-        loaded, hold = checkout.loaded, ""
-        problems = problems_of(project)
-        if problems and not (project.invalid_skipped and problems == project.problems):
-            good = self._checkouts.last_good(row.name)
-            if good is None:
-                return _with_problems(invalid(project), project)
-            count, at = len(problems), checkout.commit[:12]
-            loaded, project = good
-            hold = (
-                f"{count} problem{'s' * (count != 1)} in the manifests at {at}; "
-                f"drift is reported against {loaded.revision[:12]}"
-            )
-        else:
-            self._checkouts.keep_good(loaded, project)
-        return _Sight(row, loaded, project, await self._orders(turn, row, project, stale, hold))
-
-    async def _checkout(self, row: ProjectRecord) -> tuple[Checkout, str]:
-        """The source at the newest commit that could be read, and why that may be old, "" when it is not."""
-        source, known = await self._deps.store.source(row.source), self._checkouts.newest(row.source)
-        stale = source.error if source is not None else ""
-        if known is not None and (stale or (source is not None and source.good == known.commit)):
-            return known, stale
-        try:
-            return await self._checkouts.read(row.source, source.good if source else row.wanted), stale
-        except SourceError as error:
-            if known is None:
-                raise
-            return known, stale or str(error)
-
-    async def _orders(
-        self, turn: Turn, row: ProjectRecord, project: DesiredProject, stale: str, hold: str
-    ) -> Orders:
-        store, now = self._deps.store, self._deps.now()
-        manual = any(reason.startswith("manual") for reason in turn.reasons)
-        window = open_at(project.project.sync.windows, now, manual=manual)
-        closed = "" if window.open else window.why
-        old = ""
-        if stale:
-            keep = f"the source cannot be read: {stale}"
-            # A release that began goes on; everything else waits until we know what is newest (rule P3).
-            going = self._releases.get(row.name)
-            old = "" if going and going.waiting and going.commit == row.revision else keep
-        else:
-            keep = ""
-        return Orders(
-            hold=hold or hold_of(await store.suspension(row.name), closed, old),
-            keep=keep,
-            pins=await store.pins(row.name),
-            now=now,
-        )
-
     # One attempt
 
-    async def _attempt(self, turn: Turn, base: Ran, sight: _Sight, ports: Ports) -> Ran:
+    async def _attempt(self, turn: Turn, base: Ran, sight: Sight, ports: Ports) -> Ran:
         release = self._releases.setdefault(sight.row.name, _Release())
         if release.commit != sight.commit:
             release.commit, release.memory = sight.commit, replace(release.memory, not_taken={})
@@ -227,6 +147,7 @@ class ProjectTurns:
         lifted = None if sight.orders.hold else approved(inputs, plan, approval, self._deps.now())
         if approval is not None and not sight.orders.hold:
             await self._deps.store.take_approval(sight.row.name)
+            base = replace(base, unused=approval if lifted is None else None)
         if lifted is not None:
             inputs = lifted
             plan = await examine(inputs, ports, release.memory)
@@ -242,16 +163,16 @@ class ProjectTurns:
             run=self._report(sight, plan, release),
             pins_over=() if keys else over_and_done(sight.orders.split()[1], plan),
         )
-        if ran.superseded:
+        if ran.superseded or ran.interrupted:
             # What this run was about is only half done: the next one looks at everything.
             release.whole_at = -1.0
         elif not keys:
             release.whole_at = time.monotonic()
-        if not release.waiting or ran.superseded:
+        if not release.waiting or ran.superseded or ran.interrupted:
             release.settled()
         return ran
 
-    def _keys(self, turn: Turn, sight: _Sight, release: _Release) -> Collection[Key]:
+    def _keys(self, turn: Turn, sight: Sight, release: _Release) -> Collection[Key]:
         """Which resources to look at: () for all of them.
 
         Only what waits, in a release under way; only what a push changed, where the whole was looked at
@@ -271,7 +192,7 @@ class ProjectTurns:
             return ()
         return sorted(keys)
 
-    async def _newest(self, sight: _Sight) -> bool:
+    async def _newest(self, sight: Sight) -> bool:
         """Whether this is still the newest commit, asked right before the first write (rule P3)."""
         source = sight.row.source
         if self._checkouts.asked_s_ago(source) < _JUST_NOW_S or sight.orders.keep:
@@ -303,37 +224,44 @@ class ProjectTurns:
         waited = [outcome for outcome in settled_meanwhile(ran.plan) if outcome.key in release.waiting]
         release.outcomes += [*waited, *attempt.outcomes]
         release.waiting = unsettled(attempt)
-        superseded = stop.asked.is_set()
-        return replace(ran, outcomes=attempt.outcomes, superseded=superseded)
+        ended, stopping = stop.asked.is_set(), self._stopping.is_set()
+        return replace(
+            ran, outcomes=attempt.outcomes, superseded=ended and not stopping, interrupted=ended and stopping
+        )
 
     async def _permit(self, turn: Turn, row: ProjectRecord) -> bool:
         """Whether the next write may start: the Project is still ours, and no newer commit was seen."""
-        if not await turn.holds():
+        try:
+            if self._stopping.is_set() or not await turn.holds():
+                return False
+            now = await self._deps.store.project(row.name)
+            suspended = await self._deps.store.suspension(row.name)
+        except StoreDown:
+            # Nobody can say what was seen or wanted meanwhile.
             return False
-        now = await self._deps.store.project(row.name)
-        suspended = await self._deps.store.suspension(row.name)
         return now is not None and now.wanted == row.wanted and suspended is None
 
     async def _watch(self, turn: Turn, row: ProjectRecord, stop: Stop) -> None:
         """Ends the run when the Project is lost, or a newer commit was seen meanwhile."""
         lost = asyncio.create_task(turn.lost.wait())
+        ends = asyncio.create_task(self._stopping.wait())
         newer = asyncio.create_task(turn.newer.wait())
         try:
             while not stop.asked.is_set():
-                await asyncio.wait({lost, newer}, return_when=asyncio.FIRST_COMPLETED)
-                if lost.done() or not await self._permit(turn, row):
+                await asyncio.wait({lost, ends, newer}, return_when=asyncio.FIRST_COMPLETED)
+                if lost.done() or ends.done() or not await self._permit(turn, row):
                     stop.asked.set()
                 elif newer.done():
                     turn.newer.clear()
                     newer = asyncio.create_task(turn.newer.wait())
         finally:
-            lost.cancel()
-            newer.cancel()
-            await asyncio.gather(lost, newer, return_exceptions=True)
+            for task in (lost, ends, newer):
+                task.cancel()
+            await asyncio.gather(lost, ends, newer, return_exceptions=True)
 
     # What came out
 
-    def _report(self, sight: _Sight, plan: Plan, release: _Release) -> ProjectRun:
+    def _report(self, sight: Sight, plan: Plan, release: _Release) -> ProjectRun:
         settings = sight.project.project
         run = ProjectRun(
             settings.name,
@@ -344,7 +272,7 @@ class ProjectTurns:
         )
         return self._dressed(run, sight)
 
-    def _dressed(self, run: ProjectRun, sight: _Sight) -> ProjectRun:
+    def _dressed(self, run: ProjectRun, sight: Sight) -> ProjectRun:
         problems = problems_of(sight.project)
         notes = (*notes_of(sight.loaded, sight.project), *problems)
         return replace(run, notes=notes, skipped=len(problems), masker=masker(sight.project))
@@ -353,7 +281,7 @@ class ProjectTurns:
         """When the next turn is due: soon for what waits, later and later for what fails."""
         row, release = ran.row, self._releases.get(ran.row.name)
         spread = random.uniform(0.9, 1.1)
-        if ran.superseded:
+        if ran.superseded or ran.interrupted:
             return Again(_FIRST_PAUSE_S, "superseded")
         if ran.broken:
             backoff = self._deps.configured.current.spec.backoff
@@ -367,7 +295,3 @@ class ProjectTurns:
         if not ran.whole:
             return Again(_WHOLE_LOOK_AFTER_S, "check")
         return Again(row.interval_s * spread, "interval")
-
-
-def _with_problems(run: ProjectRun, project: DesiredProject) -> ProjectRun:
-    return replace(run, masker=masker(project))

@@ -40,6 +40,7 @@ class SourceTurns:
         name = turn.key.removeprefix("source/")
         spec = next((spec for spec in self._deps.configured.current.spec.sources if spec.name == name), None)
         if spec is None:
+            await self._unwatched(name)
             return None
         record = await self._deps.store.source(name) or SourceRecord(name, spec.url, spec.ref or "")
         try:
@@ -135,6 +136,14 @@ class SourceTurns:
                 interval_s = projects[name].project.sync.interval_s
                 await engine.trigger(f"project/{name}", "interval", after_s=interval_s)
         await self._gone(row for name, row in rows.items() if name not in projects and not row.removed)
+
+    async def _unwatched(self, source: str) -> None:
+        """Nobody watches this source any more: its Projects stay as they are, and say so."""
+        rows, _ = await self._deps.store.projects(source=source, page=_ALL)
+        for row in rows:
+            if not row.removed:
+                gone = replace(row, removed=True, health=Health.UNKNOWN, reason="its source is not watched")
+                await self._deps.store.put_project(gone)
 
     async def _gone(self, rows: Iterable[ProjectRecord]) -> None:
         """Removing a Project file deletes nothing (rule I4)."""

@@ -232,6 +232,8 @@ async def test_deletions_beyond_the_limit_wait_for_an_approval_of_exactly_that_p
         await life.sync()
         await life.until(lambda: taken(life))
         assert len(world.names()) == 8
+        told = await life.until(lambda: life.events("refused"))
+        assert told[0] == "what ada approved is not the plan any more; nothing was let through"
         await store.approve(Approved("prod", row.digest, "ada", "spring cleaning", now, now + 60))
         await life.sync()
         await life.until(lambda: world.names() == ["agent-7"])
@@ -359,3 +361,61 @@ async def test_a_deleted_branch_keeps_the_last_state_and_says_so(world: World, t
         await life.service.deps.engine.trigger("source/agents", "webhook")
         await life.until(lambda: life.events("source-recovered"))
         await idle(life)
+
+
+@pytest.mark.rule("I1")
+async def test_after_a_restart_drift_is_reported_against_the_last_good_commit(world: World, tmp_path: Path):
+    world.agent("triage")
+    first = world.commit()
+    async with living(world, tmp_path) as life:
+        await life.at(first)
+        world.write("agents/triage.yaml", "apiVersion: reconciler/v1\nkind: Agent\nspec: {oops\n")
+        await life.push()
+        await life.until(lambda: broken(life))
+    world.edit("triage", instructions="Be rude.")
+    async with living(world, tmp_path) as life:
+        await life.sync()
+        row = await life.health("drifted")
+        assert first[:12] in row.reason
+        assert world.numbers("triage") == ["2", "1"]
+        assert world.traffic("triage") == []
+
+
+async def broken(life) -> bool:
+    return "problem" in (await life.project()).reason
+
+
+@pytest.mark.rule("P7")
+async def test_a_stop_ends_a_run_before_its_next_write_and_the_next_start_goes_on(
+    world: World, tmp_path: Path
+):
+    world.settings(latency_s=0.15)
+    for number in range(40):
+        world.agent(f"agent-{number:02}")
+    world.commit()
+    started = 0.0
+    async with living(world, tmp_path, limits={"reconciles": 2}) as life:
+        await life.until(lambda: world.names(), within_s=30)
+        started = time.monotonic()
+    assert time.monotonic() - started < 6
+    made = len(world.names())
+    world.settings(latency_s=0)
+    async with living(world, tmp_path) as life:
+        await life.until(lambda: len(world.names()) == 40)
+        await life.health("in-sync")
+        assert {number for name in world.names() for number in world.numbers(name)} == {"1"}
+        assert made <= 40
+        await idle(life)
+
+
+async def test_a_source_that_is_taken_off_the_list_leaves_its_agents_alone(world: World, tmp_path: Path):
+    world.agent("triage")
+    first = world.commit()
+    async with living(world, tmp_path) as life:
+        await life.at(first)
+    world.forget()
+    async with living(world, tmp_path, source={"name": "others", "projects": ["none"]}) as life:
+        await life.until(lambda: removed(life))
+        assert (await life.project()).reason == "its source is not watched"
+        assert world.writes() == []
+        assert world.names() == ["triage"]

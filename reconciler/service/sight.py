@@ -1,0 +1,135 @@
+"""What one turn of a Project works with: what Git wants of it, and what people and the clock want now."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+
+from reconciler.desired import DesiredProject
+from reconciler.errors import ReconcilerError, SourceError
+from reconciler.loading import Loaded, inputs_of, invalid, masker, problems_of
+from reconciler.options import Allow
+from reconciler.reconcile import Inputs
+from reconciler.report import ProjectRun
+from reconciler.resource import Key
+from reconciler.service.checkouts import Checkouts
+from reconciler.service.deps import Deps
+from reconciler.service.engine import Turn
+from reconciler.service.orders import Orders, hold_of, ordered
+from reconciler.service.records import ProjectRecord
+from reconciler.service.source import Checkout
+from reconciler.service.verdicts import Verdicts
+from reconciler.windows import open_at
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What one turn works with: its row, the Project as Git has it, and what people and the clock want."""
+
+    row: ProjectRecord
+    loaded: Loaded
+    project: DesiredProject
+    orders: Orders
+
+    @property
+    def commit(self) -> str:
+        return self.loaded.revision
+
+    def inputs(self, keys: Collection[Key], verdicts: Verdicts) -> Inputs:
+        """Everything that decides, of the whole Project or of some keys. Takes a second for thousands."""
+        project = self.project
+        if keys:
+            chosen = tuple(want for want in project.resources if want.key in keys)
+            project = replace(project, resources=chosen)
+        # A checkout that seems old is the newest there is: the server is asked before the first write (P3).
+        allow = Allow(older=not self.orders.keep)
+        return ordered(inputs_of(self.loaded, project, allow, judge=verdicts.judge), self.orders)
+
+
+class Sights:
+    """Finds what Git wants of a Project now, or why nobody can say."""
+
+    def __init__(self, deps: Deps, checkouts: Checkouts) -> None:
+        self._deps = deps
+        self._checkouts = checkouts
+
+    async def of(self, turn: Turn, row: ProjectRecord, *, going: bool) -> Sight | ProjectRun:
+        """What Git wants at the newest commit, with what people want laid over it.
+
+        A Project with problems is looked at as it was before them, and not written (rule I1); without
+        such a state its problems are all there is to say.
+        """
+        checkout, stale = await self._checkout(row)
+        found = (one for one in checkout.loaded.projects if one.project.name == row.name)
+        project = next(found, None)
+        if project is None:
+            raise SourceError(
+                f"Project {row.name} is not in source {row.source} at {checkout.commit[:12]}",
+                hint="The next look at the source tells whether it was removed.",
+            )
+        loaded, hold = checkout.loaded, ""
+        problems = problems_of(project)
+        if problems and not (project.invalid_skipped and problems == project.problems):
+            good = self._checkouts.last_good(row.name) or await self._found_again(row)
+            if good is None:
+                return _with_problems(invalid(project), project)
+            count, at = len(problems), checkout.commit[:12]
+            loaded, project = good
+            hold = (
+                f"{count} problem{'s' * (count != 1)} in the manifests at {at}; "
+                f"drift is reported against {loaded.revision[:12]}"
+            )
+        else:
+            self._checkouts.keep_good(loaded, project)
+        orders = await self._orders(turn, project, (stale, hold), going=going)
+        return Sight(row, loaded, project, orders)
+
+    async def _checkout(self, row: ProjectRecord) -> tuple[Checkout, str]:
+        """The source at the newest commit that could be read, and why that may be old, "" when it is not."""
+        source, known = await self._deps.store.source(row.source), self._checkouts.newest(row.source)
+        stale = source.error if source is not None else ""
+        if known is not None and (stale or (source is not None and source.good == known.commit)):
+            return known, stale
+        try:
+            return await self._checkouts.read(row.source, source.good if source else row.wanted), stale
+        except SourceError as error:
+            if known is None:
+                raise
+            return known, stale or str(error)
+
+    async def _found_again(self, row: ProjectRecord) -> tuple[Loaded, DesiredProject] | None:
+        """The Project as the last run had it, after a restart; None where the repository cannot give it."""
+        if not row.revision:
+            return None
+        reader = self._checkouts.reader(row.source)
+        try:
+            loaded = await asyncio.to_thread(reader.at, row.revision, self._checkouts.environ)
+        except ReconcilerError:
+            return None
+        for project in loaded.projects:
+            if project.project.name == row.name and not problems_of(project):
+                self._checkouts.keep_good(loaded, project)
+                return loaded, project
+        return None
+
+    async def _orders(
+        self, turn: Turn, project: DesiredProject, why: tuple[str, str], *, going: bool
+    ) -> Orders:
+        store, now, name = self._deps.store, self._deps.now(), project.project.name
+        stale, hold = why
+        manual = any(reason.startswith("manual") for reason in turn.reasons)
+        window = open_at(project.project.sync.windows, now, manual=manual)
+        keep = f"the source cannot be read: {stale}" if stale else ""
+        # A release that began goes on; everything else waits until we know what is newest (rule P3).
+        old = "" if going else keep
+        return Orders(
+            hold=hold or hold_of(await store.suspension(name), "" if window.open else window.why, old),
+            keep=keep,
+            pins=await store.pins(name),
+            now=now,
+        )
+
+
+def _with_problems(run: ProjectRun, project: DesiredProject) -> ProjectRun:
+    return replace(run, masker=masker(project))

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, StrictBool, StrictStr
@@ -26,7 +27,7 @@ _UNITS_S: Final = {"m": 60, "h": 3600, "d": 86400}
 _LONGEST_S: Final = 31 * 86400
 _CRON_FIELDS: Final = 5
 _CRON_HINT: Final = "Write minute, hour, day, month and weekday, such as `0 8 * * 1-5`."
-# More than clocks are ever set back by.
+# More than clocks are ever moved by.
 _SLACK: Final = timedelta(hours=3)
 # How far ahead a change is looked for. With the next two this bounds the cost to about a second, for windows
 # that open every minute and never let anything through; usual ones take a millisecond.
@@ -199,23 +200,40 @@ def _change(spells: Sequence[_Spells], at: datetime, manual: bool) -> datetime |
 
 
 def _starts(window: WindowSpec, after: datetime) -> Iterator[datetime]:
-    """Every opening later than `after`, in UTC and in order.
+    """Every opening later than `after`, in UTC and in order; some may come twice.
 
     As in Debian's cron, an opening in the hour that is left out in spring comes right after it, and one in
-    the hour that comes twice in autumn comes in the first of the two.
+    the hour that comes twice in autumn comes in the first of the two. Where minute or hour begins with `*`,
+    every minute that passes counts instead.
     """
     from zoneinfo import ZoneInfo
 
     from cronsim import CronSim
 
     zone = ZoneInfo(window.time_zone)
-    begin, before = after.astimezone(zone), (after - _SLACK).astimezone(zone)
-    # The library forgets which of two equal hours a moment is in: begin before both.
-    moments = CronSim(window.cron, begin if begin.utcoffset() == before.utcoffset() else before)
-    while (moment := next(moments, None)) is not None:
-        start = moment.astimezone(UTC)
-        if start > after:
-            yield start
+    around = {(after + shift).astimezone(zone).utcoffset() for shift in (-_SLACK, timedelta(), _SLACK)}
+    begin = (after if len(around) == 1 else after - _SLACK).astimezone(zone)
+    passing = any(part.startswith("*") for part in window.cron.split()[:2])
+    later: list[datetime] = []
+    # By the clock on the wall: the library's own way with zones loses openings where clocks move by half
+    # an hour (cronsim 2.8, Lord Howe).
+    for wall in CronSim(window.cron, begin.replace(tzinfo=None)):
+        moments = _moments(wall, zone, passing)
+        for moment in moments:
+            heappush(later, moment)
+        while moments and later and later[0] <= moments[0]:
+            found = heappop(later)
+            if found > after:
+                yield found
+    yield from (found for found in sorted(later) if found > after)
+
+
+def _moments(wall: datetime, zone: ZoneInfo, passing: bool) -> list[datetime]:
+    """When the clock on the wall shows this, in UTC: once, twice in autumn, in spring not at all or after."""
+    first, second = (wall.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
+    if first.astimezone(zone).replace(tzinfo=None) == wall:
+        return [first, second] if passing and second > first else [first]
+    return [] if passing else _moments(wall + timedelta(minutes=1), zone, passing)
 
 
 def _shown(at: datetime, time_zone: str) -> str:

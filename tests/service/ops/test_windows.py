@@ -77,6 +77,15 @@ def test_changes_of_clocks(cron: str, duration: str, now: str, fold: int, is_ope
     assert open_at([window("allow", cron, duration, BERLIN)], at(now, fold=fold)).open is is_open
 
 
+def test_clocks_that_move_by_half_an_hour_lose_no_opening() -> None:
+    """On Lord Howe they went from 02:00 back to 01:30 on 2026-04-05."""
+    zone = "Australia/Lord_Howe"
+    early = open_at([window("allow", "0 */6 * * *", "45m", zone)], at("2026-04-05T00:50", zone))
+
+    assert early.until == at("2026-04-05T06:00", zone)
+    assert early.opens == f"2026-04-05 06:00 {zone}"
+
+
 @pytest.mark.parametrize(
     ("windows", "when", "is_open"),
     [
@@ -221,7 +230,7 @@ def brute(windows: list[WindowSpec], now: datetime, manual: bool, opened: list[s
     return manual and any(spec.manual for spec in allows)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.lists(WINDOWS, min_size=1, max_size=3), BEGINNINGS, st.booleans(), st.data())
 def test_it_agrees_with_looking_at_every_minute(
     windows: list[WindowSpec], begin: datetime, manual: bool, data: st.DataObject
@@ -236,7 +245,7 @@ def test_it_agrees_with_looking_at_every_minute(
         )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.lists(WINDOWS, min_size=1, max_size=3), BEGINNINGS, st.integers(0, 2 * 86400))
 def test_until_is_the_first_moment_at_which_the_answer_changes(
     windows: list[WindowSpec], begin: datetime, second: int

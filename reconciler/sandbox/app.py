@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import sys
 import time
 from collections.abc import Mapping
 from urllib.parse import parse_qsl, unquote
@@ -41,10 +42,12 @@ class App:
             answer = await self._own(request, path, query, request_id)
         else:
             exchange = _Exchange(request, path, query, request_id)
-            entry = Entry(exchange.project, request.method, target, time.time())
+            # The same few clients over and over: each name is kept once.
+            client = sys.intern(clean(request.headers.get("User-Agent", "")))
+            entry = Entry(exchange.project, request.method, target, time.time(), client=client)
             self._log.add(entry, exchange.template)
             answer = await self._project(exchange)
-            entry.status = answer.status if answer else 0
+            entry.status, entry.ended_at = answer.status if answer else 0, time.time()
         if answer is None:
             if request.transport is not None:
                 request.transport.close()

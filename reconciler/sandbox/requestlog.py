@@ -11,14 +11,15 @@ UNKNOWN = "<unknown>"
 """Stands for the template of a path that is no route."""
 
 MAX_ENTRIES = 200_000
-"""Entries kept, newest last: about 60 MB. Counts stay exact beyond it."""
+"""Entries kept, newest last: about 65 MB. Counts stay exact beyond it."""
 
 
 @dataclass
 class Entry:
     """One request. `status` is None while it is under way and 0 when its connection was dropped.
 
-    `path` is the request target as sent, query included; `at` is Unix seconds.
+    `path` is the request target as sent, query included; `at` and `ended_at` are Unix seconds, the latter
+    None while it is under way; `client` is its User-Agent.
     """
 
     project: str
@@ -26,6 +27,8 @@ class Entry:
     path: str
     at: float
     status: int | None = None
+    ended_at: float | None = None
+    client: str = ""
 
 
 class RequestLog:
@@ -42,13 +45,23 @@ class RequestLog:
         return entry
 
     def view(self, project: str | None) -> Json:
-        """`{"counts": {"GET /agents": 11}, "log": [{"method", "path", "status", "at"}]}`, of one or all."""
+        """`{"counts": {"GET /agents": 11}, "log": […]}`, of one or all.
+
+        An entry of the log has method, path, status, at, ended_at and client.
+        """
         counts: Counter[str] = Counter()
         for (owner, route), count in self._counts.items():
             if project in (None, owner):
                 counts[route] += count
         log = [
-            {"method": entry.method, "path": entry.path, "status": entry.status, "at": entry.at}
+            {
+                "method": entry.method,
+                "path": entry.path,
+                "status": entry.status,
+                "at": entry.at,
+                "ended_at": entry.ended_at,
+                "client": entry.client,
+            }
             for entry in self._entries
             if project in (None, entry.project)
         ]

@@ -171,9 +171,15 @@ async def test_requests_are_counted_by_route_and_logged_in_order(client: Client,
     path = found["log"][3]["path"]
     assert path.startswith(f"/api/projects/{control.project}/agents?")
     assert "after=a" in path
-    assert set(found["log"][0]) == {"method", "path", "status", "at"}
+    assert set(found["log"][0]) == {"method", "path", "status", "at", "ended_at", "client"}
     times = [each["at"] for each in found["log"]]
     assert times == sorted(times)
+    assert all(each["ended_at"] >= each["at"] for each in found["log"])
+
+
+async def test_the_log_names_the_client_of_each_request(raw: Raw, control: Control) -> None:
+    await raw.send("GET", "/agents", headers={"User-Agent": "somebody/1.0"})
+    assert control.requests()["log"][0]["client"] == "somebody/1.0"
 
 
 async def test_unknown_routes_are_counted_as_such(raw: Raw, control: Control) -> None:

@@ -12,47 +12,47 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any, Final
 
-_OPENAI: Final = "openai"
+# What the SDK imports for methods that nothing here calls: its client of OpenAI, and uploads of data sets.
+_LEFT_OUT: Final = ("openai", "azure.storage.blob")
 _one_at_a_time = threading.Lock()
 
 
 def import_sdk() -> None:
     """Import what writes need, for a thread of its own.
 
-    The SDK imports the client of OpenAI for one method that nothing here calls. That is two thirds of the
-    time and 24 of 45 MB, for as long as the process lives, so it gets empty classes instead; who imports
-    `openai` later gets the real one. Measured with azure-ai-projects 2.10 and openai 2.
+    Some of what the SDK imports is two thirds of the time and of 45 MB, for as long as the process lives, and
+    is never called from here. It gets empty classes instead of them; who imports the packages later gets the
+    real ones. Measured with azure-ai-projects 2.10.
     """
-    with _one_at_a_time, _without_openai():
+    with _one_at_a_time, _lean():
         for name in ("azure.ai.projects.aio", "azure.ai.projects.models"):
             importlib.import_module(name)
 
 
 @contextmanager
-def _without_openai() -> Iterator[None]:
-    """Empty classes for every name of the package while the block runs, unless it was imported before."""
-    if _OPENAI in sys.modules or "azure.ai.projects" in sys.modules:
+def _lean() -> Iterator[None]:
+    """Empty classes for every name of the packages while the block runs; not of those imported before."""
+    names = [name for name in _LEFT_OUT if name not in sys.modules]
+    if "azure.ai.projects" in sys.modules or not names:
         yield
         return
-    finder = _Finder()
+    finder = _Finder(names)
     sys.meta_path.insert(0, finder)
     try:
         yield
     finally:
         sys.meta_path.remove(finder)
-        for name in [name for name in sys.modules if _is_openai(name)]:
-            del sys.modules[name]
-
-
-def _is_openai(name: str) -> bool:
-    return name == _OPENAI or name.startswith(_OPENAI + ".")
+        for name in finder.made:
+            sys.modules.pop(name, None)
 
 
 class _Empty:
     """Stands for a class that was not loaded."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        raise RuntimeError(f"{type(self).__name__} is not loaded: import openai before the reconciler")
+        raise RuntimeError(
+            f"{type(self).__name__} is not loaded: import its package before the reconciler's SDK"
+        )
 
 
 class _Hollow(ModuleType):
@@ -65,12 +65,21 @@ class _Hollow(ModuleType):
 
 
 class _Finder(MetaPathFinder, Loader):
+    """Finds hollow modules instead of some packages."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = names
+        self.made: list[str] = []
+
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        return ModuleSpec(fullname, self, is_package=True) if _is_openai(fullname) else None
+        if any(fullname == name or fullname.startswith(f"{name}.") for name in self._names):
+            return ModuleSpec(fullname, self, is_package=True)
+        return None
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
+        self.made.append(spec.name)
         return _Hollow(spec.name)
 
     def exec_module(self, module: ModuleType) -> None:

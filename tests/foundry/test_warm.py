@@ -1,4 +1,4 @@
-"""Importing the SDK for writes leaves out the client of OpenAI, and takes nothing from who wants it later."""
+"""Importing the SDK for writes leaves out what no write needs, and takes nothing from who wants it later."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ def said(program: str) -> str:
     return done.stdout.strip()
 
 
-def test_writes_load_no_openai_and_who_wants_it_later_gets_it() -> None:
+def test_writes_load_neither_openai_nor_storage_and_who_wants_them_later_gets_them() -> None:
     program = (
         "import sys\n"
         "from reconciler.foundry.warm import import_sdk\n"
         "import_sdk(); import_sdk()\n"
         "from azure.ai.projects.aio import AIProjectClient\n"
-        "loaded = [name for name in sys.modules if name.partition('.')[0] == 'openai']\n"
+        "loaded = [name for name in sys.modules if name.startswith(('openai', 'azure.storage.blob'))]\n"
         "finders = [type(finder).__module__ for finder in sys.meta_path]\n"
-        "import openai\n"
+        "import openai, azure.storage.blob as blob\n"
         "print(loaded, 'reconciler.foundry.warm' in finders, openai.AsyncOpenAI.__module__)\n"
+        "print(blob.ContainerClient.from_container_url.__name__)\n"
     )
-    assert said(program) == "[] False openai"
+    assert said(program) == "[] False openai\nfrom_container_url"
 
 
 def test_the_real_one_stays_where_it_was_imported_before() -> None:
@@ -51,4 +52,4 @@ def test_what_was_left_out_says_so_when_somebody_uses_it(name: str) -> None:
         "except RuntimeError as error:\n"
         "    print(error)\n"
     )
-    assert said(program) == f"{name} is not loaded: import openai before the reconciler"
+    assert said(program) == f"{name} is not loaded: import its package before the reconciler's SDK"

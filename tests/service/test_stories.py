@@ -59,8 +59,8 @@ async def test_an_edit_in_the_portal_is_reported_and_taken_back(world: World, tm
         await life.sync()
         await life.until(lambda: world.traffic("triage") == [("1", 100)])
         assert world.numbers("triage") == ["2", "1"], "the version that Git wants is there already"
-        told = await life.until(lambda: life.events("drift"))
-        assert told == ["Agent/triage was changed by somebody else"]
+        drift = await life.until(lambda: life.events("drift"))
+        assert drift == ["Agent/triage was changed by somebody else"]
         await idle(life)
 
 
@@ -232,12 +232,15 @@ async def test_deletions_beyond_the_limit_wait_for_an_approval_of_exactly_that_p
         await life.sync()
         await life.until(lambda: taken(life))
         assert len(world.names()) == 8
-        told = await life.until(lambda: life.events("refused"))
-        assert told[0] == "what ada approved is not the plan any more; nothing was let through"
+        await life.until(lambda: told(life, "what ada approved is not the plan any more"))
         await store.approve(Approved("prod", row.digest, "ada", "spring cleaning", now, now + 60))
         await life.sync()
         await life.until(lambda: world.names() == ["agent-7"])
         await idle(life)
+
+
+async def told(life, words: str) -> bool:
+    return any(words in message for message in await life.events("refused"))
 
 
 async def taken(life) -> bool:
@@ -354,8 +357,8 @@ async def test_a_deleted_branch_keeps_the_last_state_and_says_so(world: World, t
         world.git("checkout", "-q", "-b", "other")
         world.git("branch", "-q", "-D", "main")
         await life.service.deps.engine.trigger("source/agents", "webhook")
-        told = await life.until(lambda: life.events("source-stale"))
-        assert "main" in told[0]
+        stale = await life.until(lambda: life.events("source-stale"))
+        assert "main" in stale[0]
         assert world.names() == ["triage"]
         world.git("branch", "-q", "main")
         await life.service.deps.engine.trigger("source/agents", "webhook")

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from reconciler.errors import SourceError
-from reconciler.git_cache import locked
+from reconciler.git_cache import alone, locked
 
 _LOCK: Final = "in-use"
+_PATIENCE_S: Final = 5
 _held: dict[tuple[Path, int], tuple[Path, BinaryIO]] = {}
 _guard: Final = threading.Lock()
 
@@ -31,14 +32,16 @@ def own_folder(cache: Path) -> Path:
             parent = cache / "service"
             try:
                 parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-                _sweep(parent)
-                folder = Path(tempfile.mkdtemp(dir=parent))
-                lock = open(folder / _LOCK, "wb")  # noqa: SIM115 - held until the process ends
+                # A folder that was just made is not locked yet: nobody else may tidy up meanwhile.
+                with alone(parent / "folders", _PATIENCE_S):
+                    _sweep(parent)
+                    folder = Path(tempfile.mkdtemp(dir=parent))
+                    lock = open(folder / _LOCK, "wb")  # noqa: SIM115 - held until the process ends
+                    locked(lock)
             except OSError as error:
                 raise SourceError(
                     f"cannot write the Git cache {parent}", hint="Set RECONCILER_CACHE to a folder with room."
                 ) from error
-            locked(lock)
             atexit.register(_leave, folder, lock, os.getpid())
             _held[key] = folder, lock
         return _held[key][0]
@@ -53,12 +56,12 @@ def _leave(folder: Path, lock: BinaryIO, pid: int) -> None:
 
 def _sweep(parent: Path) -> None:
     """Remove what processes left that were killed: nobody holds their lock."""
-    for folder in parent.iterdir():
+    for folder in [entry for entry in parent.iterdir() if entry.is_dir()]:
         try:
             with open(folder / _LOCK, "r+b") as lock:
                 free = locked(lock)
         except OSError:
-            # Made this very moment, or going away.
+            # On its way out already.
             continue
         if free:
             shutil.rmtree(folder, ignore_errors=True)

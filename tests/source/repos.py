@@ -78,7 +78,12 @@ class Server:
 
 @contextmanager
 def git_server(
-    folder: Path, *, password: str = "", redirect: str = "", certificate: Path | None = None
+    folder: Path,
+    *,
+    password: str = "",
+    redirect: str = "",
+    certificate: Path | None = None,
+    port: int = 0,
 ) -> Iterator[Server]:
     """Serve the repositories below `folder` as GitHub does; with `password`, only to those who know it.
 
@@ -149,7 +154,7 @@ def git_server(
         def log_message(self, *_: object) -> None:
             """Say nothing."""
 
-    httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    httpd = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     httpd.daemon_threads = True
     if certificate is not None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

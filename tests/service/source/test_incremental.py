@@ -109,14 +109,19 @@ def found(files, environ, earlier=None):
     return repr(result), result
 
 
+STRAY = agent("c", definition=SPECS[-2]["definition"])
+environs = st.sampled_from([{}, {"SECRET": "geheim1"}, {"SECRET": "geheim2"}])
+
+
 @settings(max_examples=60, deadline=None)
-@given(
-    st.lists(
-        st.tuples(edits, st.sampled_from([{}, {"SECRET": "geheim1"}, {"SECRET": "geheim2"}])),
-        min_size=2,
-        max_size=12,
-    )
-)
+@example([(("value", "true"), {}), (("value", "1.0"), {}), (("value", "1"), {})])
+@example([(("prompts/x.md", None), {}), (("prompts/x.md", "one"), {}), (("prompts/x.md", "two"), {})])
+@example([(("code/lib/x.py", "1"), {}), (("code/.agentignore", "lib/"), {}), (("code/main.py", None), {})])
+@example([(("agents/x/c.yaml", STRAY), {}), (("rest", "schema: warn"), {}), (("rest", ""), {})])
+@example([(("patches", PATCHES[index]), {}) for index in (1, 2, 0, 3, 1)])
+@example([(("patches", PATCHES[4]), {}), (("code/main.py", "2"), {})])
+@example([(("secret", SETTINGS["secret"][1]), {"SECRET": text}) for text in ("geheim1", "geheim2", "")])
+@given(st.lists(st.tuples(edits, environs), min_size=2, max_size=12))
 def test_a_load_that_knows_the_one_before_equals_one_from_scratch(pushes):
     files: dict[str, str | bytes] = {
         "project.yaml": written_project({}),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from procrastinate.exceptions import AlreadyEnqueued
+from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
 from procrastinate.tasks import Task
 from psycopg import AsyncConnection
 from psycopg.types.json import Jsonb
@@ -191,6 +191,9 @@ class Ledger:
                     ).defer_async(key=key)
             except AlreadyEnqueued:
                 return False
+            except ConnectorException as error:
+                # As from any other statement here, so that it is told apart in one place.
+                raise error.__cause__ or error from None
             return True
         ((job, planned),) = found
         if planned is not None and (due is None or due < planned):

@@ -29,10 +29,10 @@ from reconciler.service.store import StoreDown
 
 log = structlog.get_logger("reconciler")
 
-_LOOK_S: Final = 0.75
+_LOOK_S: Final = 0.5
 """Between two looks at the locks, at newer triggers, and at turns of the dead."""
 
-SURE_S: Final = 1.4
+SURE_S: Final = 0.95
 """How long nobody must have the key of a turn until it is taken over. A turn that ends frees its key before
 its job goes, one that begins has its job before its key, and one that lost its key needs time to notice."""
 
@@ -166,7 +166,9 @@ class Replicas:
             await asyncio.wait({worker}, timeout=_END_S)
             for task in parts:
                 task.cancel()
-            await asyncio.wait(parts, timeout=_END_S)
+            ended, _ = await asyncio.wait(parts, timeout=_END_S)
+            # Looked at, so that nobody complains of those that were not the first to break.
+            _ = [task.exception() for task in ended if not task.cancelled()]
             await claims.close()
 
     async def _worker(self) -> None:
@@ -196,13 +198,15 @@ class Replicas:
 
 
 async def _watch(claims: Claims, giving: Giving) -> None:
-    """Look whether the claims live, and for triggers whose news was missed."""
+    """Look whether the claims live, and for triggers whose news was missed. While nothing runs, the sweeps
+    look often enough."""
     while True:
         with suppress(TimeoutError):
             async with asyncio.timeout(_LOOK_S):
                 await claims.lost.wait()
-        for key, number in await claims.ask(NUMBERS, giving.running):
-            giving.heard(key, number)
+        if giving.running or claims.lost.is_set():
+            for key, number in await claims.ask(NUMBERS, giving.running):
+                giving.heard(key, number)
 
 
 def _raise(done: set[asyncio.Task[Any]]) -> None:

@@ -88,7 +88,7 @@ def run(make: Callable[[], list[Engine]], story: list[Ask]) -> None:
 
 
 @given(stories)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_no_story_overlaps_or_loses_in_one_process(story: list[Ask]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "store.db")
@@ -96,7 +96,7 @@ def test_no_story_overlaps_or_loses_in_one_process(story: list[Ask]) -> None:
 
 
 @given(stories)
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_story_overlaps_or_loses_between_replicas(postgres: Server, story: list[Ask]) -> None:
     with postgres.database() as url:
         run(lambda: [Replicas(url, concurrency=2, pauses=PAUSES) for _ in range(2)], story)

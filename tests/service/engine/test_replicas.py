@@ -82,7 +82,7 @@ async def test_newer_triggers_are_seen_within_a_second_without_notifications(
 
 async def test_two_replicas_share_the_turns_and_never_a_key(replicas: Make) -> None:
     async def play(turn: Turn) -> None:
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.3)
 
     async with both(replicas, play) as stage:
         for number in range(60):

@@ -65,7 +65,7 @@ async def test_a_storm_with_kills_and_stops_overlaps_nothing_and_loses_nothing(
         await engine.trigger("project/first", "first")
         await company.until(lambda: "first" in company.answered(), 20.0)
         trouble = asyncio.create_task(faults(company))
-        accepted, coalesced = await storm(engine, 1000, 0.012, "trigger")
+        accepted, coalesced = await storm(engine, 1000, 0.006, "trigger")
         trouble.cancel()
         kills, stops = await trouble
         await company.until(lambda: accepted <= company.answered(), 30.0)
@@ -89,7 +89,7 @@ async def test_turns_of_a_killed_replica_begin_again_elsewhere_within_3_s(
     engine, waits_s = Replicas(postgres_url, concurrency=1), []
     async with cast(postgres_url, tmp_path / "record", 2, (60.0, 60.0)) as company:
         await engine.trigger("project/long", "webhook")
-        for turns in range(1, 4):
+        for turns in range(1, 3):
             await company.until(lambda turns=turns: len(company.spans()) == turns, 20.0)
             (victim,) = (one for one in company.alive if one.pid == company.spans()[-1].pid)
             died = await company.kill(victim)
@@ -113,7 +113,7 @@ async def test_an_outage_of_the_database_is_survived(tmp_path: Path, record_prop
     with own_server() as server:
         url = server.create()
         engine = Replicas(url, concurrency=1)
-        async with cast(url, tmp_path / "record", 2, (0.05, 2.0)) as company:
+        async with cast(url, tmp_path / "record", 2, (0.05, 1.0)) as company:
             await engine.trigger("project/first", "first")
             await company.until(lambda: "first" in company.answered(), 20.0)
             before = asyncio.create_task(storm(engine, 150, 0.01, "before"))

@@ -113,7 +113,7 @@ def project_fields(
         "suspended": suspension_view(suspension) if suspension else None,
         "stale": stale,
         "stale_s": source_view(source, said.now).stale_s if source and stale else 0.0,
-        "pins": len(said.pins_of(record.name)),
+        "pins": sum(pin.expires_at > said.now for pin in said.pins_of(record.name)),
         "asks": ask_view(record, said),
     }
 

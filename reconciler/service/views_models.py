@@ -66,7 +66,7 @@ class ConditionView:
 @dataclass(frozen=True, kw_only=True)
 class ProjectView:
     """A Project at a glance. `counts` are its resources by health; `wanted` is the newest commit for it,
-    `revision` the one that decided last."""
+    `revision` the one that decided last. `pins` counts rollbacks in force."""
 
     name: str
     source: str

@@ -80,6 +80,7 @@ class Rendering:
             iso=_iso,
             span=wording.span,
             prose=wording.prose,
+            at_of=wording.at_of,
             branch=wording.branch,
             short=wording.short,
             counted=wording.counted,

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -163,6 +163,15 @@ def ago(at: datetime | None, now: float) -> str:
         (int(abs(seconds) // size), unit) for size, unit in _SPANS if abs(seconds) >= size or size == 1
     )
     return f"{count} {unit} ago" if seconds > 0 else f"in {count} {unit}"
+
+
+def at_of(text: str) -> datetime | None:
+    """A moment that a report wrote down, None where it has none."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 def prose(text: str) -> Markup:

@@ -309,7 +309,7 @@ def test_a_workflow_that_uses_it_is_linted(tmp_path: Path) -> None:
 
 def _actionlint(folder: Path) -> str:
     tool = Path(sys.executable).parent / "actionlint"
-    command = [tool, "-no-color", "-shellcheck="]
+    command = [str(tool), "-no-color", "-shellcheck="]
     ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     return ended.stdout + ended.stderr
 

@@ -42,14 +42,17 @@ def _run(config: Config) -> None:
     import asyncio
     import os
 
-    from reconciler.log import quiet, set_up_service
+    import structlog
+
+    from reconciler.log import set_up_service
     from reconciler.service.main import serve as run
     from reconciler.settings import read
 
     set_up_service(config.spec.log, config.masker().text)
-    quiet()
 
     def ready(service: Running) -> None:
-        typer.echo(f"reconciler listens on {service.url}", err=True)
+        structlog.get_logger("reconciler").info(
+            "listening", url=service.url, sources=len(config.spec.sources)
+        )
 
     asyncio.run(run(config, read(os.environ), os.environ, ready))

@@ -69,6 +69,7 @@ class Ran:
     started_at: float
     commit: str = ""
     hold: str = ""
+    opens_at: float = 0.0
     asked: str = ""
     inputs: Inputs | None = None
     plan: Plan | None = None

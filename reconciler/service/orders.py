@@ -30,11 +30,12 @@ class Orders:
     """Everything beside Git and the service that decides what a run may do.
 
     `hold` says why nothing may be written now, "" when it may: suspended, outside of its window, the source
-    is stale. `keep` says why nothing may be deleted.
+    is stale. `keep` says why nothing may be deleted. `opens_at` is when a closed window opens, 0 for none.
     """
 
     hold: str = ""
     keep: str = ""
+    opens_at: float = 0.0
     pins: tuple[Pin, ...] = ()
     now: float = 0.0
 

@@ -121,7 +121,7 @@ class ProjectTurns:
             return replace(base, run=ProjectRun(row.name, row.endpoint, failed=failure(error)), error=error)
         if isinstance(sight, ProjectRun):
             return replace(base, run=sight, commit=row.wanted)
-        base = replace(base, commit=sight.commit, hold=sight.orders.hold)
+        base = replace(base, commit=sight.commit, hold=sight.orders.hold, opens_at=sight.orders.opens_at)
         settings = sight.project.project
         try:
             async with self._connections.ports(
@@ -294,4 +294,8 @@ class ProjectTurns:
             return Again(pause_s, "requeue")
         if not ran.whole:
             return Again(_WHOLE_LOOK_AFTER_S, "check")
-        return Again(row.interval_s * spread, "interval")
+        pause_s = row.interval_s * spread
+        if ran.opens_at:
+            # A closed window opens at a moment, and not at the next look after it.
+            pause_s = min(pause_s, max(_FIRST_PAUSE_S, ran.opens_at - self._deps.now()))
+        return Again(pause_s, "interval")

@@ -126,6 +126,7 @@ class Sights:
         return Orders(
             hold=hold or hold_of(await store.suspension(name), "" if window.open else window.why, old),
             keep=keep,
+            opens_at=0.0 if window.open else window.until or 0.0,
             pins=await store.pins(name),
             now=now,
         )

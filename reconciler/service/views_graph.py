@@ -29,7 +29,7 @@ def graph(records: Sequence[ResourceRecord], *, focus: str = "", unread: int = 0
     else:
         chosen = _by_weight(rows, edges)
     kept = set(chosen[:MOST_NODES])
-    left_out = 0 if focus else sum(name not in kept for name in rows) + unread
+    left_out = unread + (0 if focus else sum(name not in kept for name in rows))
     return GraphView(
         nodes=tuple(_node(name, rows.get(name)) for name in sorted(kept)),
         edges=tuple(EdgeView(source=a, target=b) for a, b in edges if a in kept and b in kept),

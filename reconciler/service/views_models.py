@@ -280,7 +280,7 @@ class EdgeView:
 @dataclass(frozen=True, kw_only=True)
 class GraphView:
     """Resources and which names which. Of a large Project those with references and troubles come first;
-    `left_out` says how many are not in it."""
+    `left_out` says how many are not in it; around one resource, how many were not looked through."""
 
     nodes: tuple[NodeView, ...]
     edges: tuple[EdgeView, ...]

@@ -366,6 +366,26 @@ async def test_a_deleted_branch_keeps_the_last_state_and_says_so(world: World, t
         await idle(life)
 
 
+@pytest.mark.rule("W1")
+async def test_a_closed_window_holds_every_write_but_those_that_a_person_asks_for(
+    world: World, tmp_path: Path
+):
+    opening = time.gmtime(time.time() - 120)
+    windows = [{"kind": "deny", "cron": f"{opening.tm_min} {opening.tm_hour} * * *", "duration": "1h"}]
+    world.project(sync={"windows": [windows[0] | {"manual": True}]})
+    world.agent("triage")
+    first = world.commit()
+    async with living(world, tmp_path) as life:
+        await life.at(first)
+        row = await life.health("observed")
+        assert "window" in row.reason
+        assert row.next_at <= time.time() + 331
+        assert world.names() == []
+        await life.sync()
+        await life.until(lambda: world.names() == ["triage"])
+        await life.health("in-sync")
+
+
 @pytest.mark.rule("I1")
 async def test_after_a_restart_drift_is_reported_against_the_last_good_commit(world: World, tmp_path: Path):
     world.agent("triage")

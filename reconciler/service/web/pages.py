@@ -220,6 +220,7 @@ class _Pages:
             uses=[edge.target for edge in graph.edges if edge.source == local],
             used_by=[edge.source for edge in graph.edges if edge.target == local],
             nodes={node.id: node for node in graph.nodes},
+            unread=graph.left_out,
             events=events.items,
         )
 

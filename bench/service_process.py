@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
-_LISTENS: Final = re.compile(r"reconciler listens on (\S+)")
+_LISTENS: Final = re.compile(r'"url": "(\S+?)".*"event": "listening"')
 _START_S: Final = 60.0
 _STOP_S: Final = 25.0
 # Settings of whoever measures must not change what is measured.

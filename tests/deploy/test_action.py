@@ -300,14 +300,15 @@ def test_a_workflow_that_uses_it_is_linted(tmp_path: Path) -> None:
         "      - run: echo ${{ steps.plan.outputs.digest }}\n"
     )
     workflow.write_text(text)
-    assert _actionlint(tmp_path) == ""
+    assert actionlint(tmp_path) == ""
 
     workflow.write_text(text.replace("command:", "comand:").replace("digest", "digests"))
-    assert '"comand" is not defined' in _actionlint(tmp_path)
-    assert '"digests" is not defined' in _actionlint(tmp_path)
+    assert '"comand" is not defined' in actionlint(tmp_path)
+    assert '"digests" is not defined' in actionlint(tmp_path)
 
 
-def _actionlint(folder: Path) -> str:
+def actionlint(folder: Path) -> str:
+    """What actionlint complains of in a repository."""
     tool = Path(sys.executable).parent / "actionlint"
     command = [str(tool), "-no-color", "-shellcheck="]
     ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)

@@ -81,13 +81,13 @@ def write_manifests(folder: Path, endpoint: str, count: int) -> None:
     """One Project and `count` agents, a YAML file each below `agents/`."""
     (folder / "agents").mkdir(parents=True)
     project = {"endpoint": endpoint, "owner": OWNER, "resources": ["agents/**/*.yaml"]}
-    (folder / "project.yaml").write_text(_manifest("Project", PROJECT, project))
+    (folder / "project.yaml").write_text(manifest("Project", PROJECT, project))
     for index in range(count):
-        text = _manifest("Agent", name_of(index), form(index))
+        text = manifest("Agent", name_of(index), form(index))
         (folder / "agents" / f"{name_of(index)}.yaml").write_text(text)
 
 
-def _manifest(kind: str, name: str, spec: dict[str, Any]) -> str:
+def manifest(kind: str, name: str, spec: dict[str, Any]) -> str:
     body = {"apiVersion": "reconciler/v1", "kind": kind, "metadata": {"name": name}, "spec": spec}
     return yaml.dump(body, Dumper=yaml.CSafeDumper, sort_keys=False, width=100)
 

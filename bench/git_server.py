@@ -11,6 +11,7 @@ import json
 import os
 import subprocess
 import threading
+import time
 import urllib.request
 from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -32,6 +33,8 @@ class GitServer:
         self.root = root
         self._hooks: dict[str, tuple[str, str]] = {}
         self.deliveries: list[int] = []
+        # When each request was answered (Unix seconds), and its path.
+        self.answered: list[tuple[float, str]] = []
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
@@ -164,6 +167,7 @@ def _handler(server: GitServer) -> type[BaseHTTPRequestHandler]:
             self.send_header("Content-Length", str(len(answer)))
             self.end_headers()
             self.wfile.write(answer)
+            server.answered.append((time.time(), parts.path))
             if pushes:
                 server.pushed(name, before)
 

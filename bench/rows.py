@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
-from bench import fleet
+from bench import fleet, service_rows
 from bench.processes import median_s, probe, reconciler
 from bench.row import Row
 from bench.service import Service
@@ -190,6 +190,18 @@ def memory(bench: Bench) -> Iterator[Row]:
     )
 
 
+def push(bench: Bench) -> Iterator[Row]:
+    """From a push to what is live, in a repository of many manifests."""
+    return service_rows.push(
+        bench.service, bench.folder / "push", bench.size(10_000), 3 if bench.quick else 7
+    )
+
+
+def idle(bench: Bench) -> Iterator[Row]:
+    """What the long-running service takes while nothing happens."""
+    return service_rows.idle(bench.service, bench.folder / "idle", 100, 15 if bench.quick else 60)
+
+
 # In this order; what loads the machine most comes last.
 ROWS: Final[dict[str, Callable[[Bench], Iterator[Row]]]] = {
     "start": start,
@@ -198,5 +210,7 @@ ROWS: Final[dict[str, Callable[[Bench], Iterator[Row]]]] = {
     "warm": warm,
     "plan": plan,
     "apply": apply,
+    "push": push,
+    "idle": idle,
     "memory": memory,
 }

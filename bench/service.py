@@ -46,6 +46,11 @@ class Service:
         counts: dict[str, int] = self._own("GET", "requests", project)["counts"]
         return sum(counts.values())
 
+    def log(self, project: str) -> list[dict[str, Any]]:
+        """Those requests, in the order in which they came."""
+        entries: list[dict[str, Any]] = self._own("GET", "requests", project)["log"]
+        return entries
+
     def _own(self, method: str, path: str, project: str, body: Any = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
         url = f"{self.url}/_sandbox/{path}?project={quote(project)}"

@@ -13,6 +13,7 @@ from reconciler.source import Snapshot, open_source
 
 if TYPE_CHECKING:
     from reconciler.foundry.pipeline import Pipe
+    from reconciler.foundry.remembered import Remembered
     from reconciler.foundry.sending import Observer
     from reconciler.sandbox import Sandbox
 
@@ -62,11 +63,20 @@ async def connected(
         yield pipe
 
 
-def ports_over(pipe: Pipe, project: str, zipped: Callable[[Code], bytes]) -> Ports:
-    """The ports of one Project over a pipeline that is open."""
+def remembered() -> Remembered:
+    """Room for what lists were read last, for a caller that reads the same projects again and again."""
+    from reconciler.foundry.remembered import Remembered
+
+    return Remembered()
+
+
+def ports_over(
+    pipe: Pipe, project: str, zipped: Callable[[Code], bytes], known: Remembered | None = None
+) -> Ports:
+    """The ports of one Project over a pipeline that is open; `known` is what earlier ones read."""
     from reconciler.foundry.agents import AgentPort
 
-    return {"Agent": AgentPort(pipe, project, zipped)}
+    return {"Agent": AgentPort(pipe, project, zipped, known)}
 
 
 @asynccontextmanager

@@ -15,6 +15,7 @@ from reconciler.foundry.created import came_from, judge_created
 from reconciler.foundry.errors import no_json, translated
 from reconciler.foundry.pipeline import Pipe
 from reconciler.foundry.reads import Reader
+from reconciler.foundry.remembered import Remembered
 from reconciler.foundry.warm import import_sdk
 from reconciler.kinds.agent.calls import (
     AddVersion,
@@ -31,7 +32,7 @@ from reconciler.kinds.agent.calls import (
 from reconciler.kinds.agent.details import differences, satisfied
 from reconciler.mark import MARK_KEY, encode
 from reconciler.remedies import remedy
-from reconciler.resource import Code, Done, Health, JsonObject, Key, Live, Version
+from reconciler.resource import Code, Done, Health, Json, JsonObject, Key, Live, Version
 
 # The status of a starting version is known to flap (azd reads twice): a failure counts when it stays so long.
 _FLAP_S: Final = 0.5
@@ -43,9 +44,17 @@ class AgentPort:
     Args:
         project: the Project's name, for keys.
         zipped: makes the code zip of a folder; called only for an upload.
+        remembered: pages of earlier lists, for a caller that reads again and again.
     """
 
-    def __init__(self, pipe: Pipe, project: str, zipped: Callable[[Code], bytes]) -> None:
+    def __init__(
+        self,
+        pipe: Pipe,
+        project: str,
+        zipped: Callable[[Code], bytes],
+        remembered: Remembered | None = None,
+    ) -> None:
+        self._remembered = remembered
         self._pipe = pipe
         self._project = project
         self._zipped = zipped
@@ -56,9 +65,15 @@ class AgentPort:
 
     async def list(self) -> AsyncIterator[Live]:
         """Every agent with its latest version, in pages of 100."""
-        async for page in self._reader.pages("list the agents", routes.LIST_AGENTS):
-            for body in page:
-                yield wire.live_of(self._project, body)
+        pages = self._reader.converted(
+            "list the agents", routes.LIST_AGENTS, self._live, self._remembered, self._project
+        )
+        async for page in pages:
+            for live in page:
+                yield live
+
+    def _live(self, body: Json) -> Live:
+        return wire.live_of(self._project, body)
 
     async def read(self, name: str) -> Live | None:
         """One agent as it is now."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import Any, Final
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Final, TypeVar
 
 import orjson
 from azure.core.rest import HttpRequest
@@ -13,7 +13,10 @@ from reconciler.errors import IncompleteList
 from reconciler.foundry import routes
 from reconciler.foundry.errors import from_response, no_json, translated
 from reconciler.foundry.pipeline import Pipe
+from reconciler.foundry.remembered import Page, Remembered
 from reconciler.resource import JsonObject
+
+T = TypeVar("T")
 
 _MOST_CHARS: Final = 200
 
@@ -46,26 +49,55 @@ class Reader:
         Raises:
             IncompleteList: more is promised without a cursor, or a cursor comes back.
         """
+        async for page in self._each(what, route, names, None):
+            yield page.items
+
+    async def converted(
+        self,
+        what: str,
+        route: str,
+        convert: Callable[[Any], T],
+        remembered: Remembered | None = None,
+        project: str = "",
+    ) -> AsyncIterator[list[T]]:
+        """The same with each item converted; a page that is remembered for the project is not parsed again.
+
+        The lists are kept from call to call where they are remembered: not to be changed.
+
+        Raises:
+            IncompleteList: see `pages`.
+            ServiceError: what `convert` raises.
+        """
+        async for page in self._each(
+            what, route, None, (remembered, project) if remembered is not None else None
+        ):
+            if not page.converted:
+                page.items, page.converted = [convert(item) for item in page.items], True
+            yield page.items
+
+    async def _each(
+        self, what: str, route: str, names: dict[str, str] | None, memory: tuple[Remembered, str] | None
+    ) -> AsyncIterator[Page]:
         seen: set[str] = set()
         query: dict[str, str | int] = {"limit": routes.PAGE}
-        pending = asyncio.ensure_future(self._page(what, route, names, query))
+        pending = asyncio.ensure_future(self._page(what, route, names, query, memory))
         try:
             while True:
                 page = await pending
-                cursor = page.get("last_id") or ""
-                if not cursor and page.get("has_more"):
+                cursor = page.cursor
+                if not cursor and page.promises_more:
                     raise self._incomplete(what, "it promises more without saying where")
                 if not isinstance(cursor, str):
                     raise self._incomplete(what, "its cursor is no text")
                 if cursor in seen:
                     raise self._incomplete(what, f"the cursor {cursor[:_MOST_CHARS]!r} came twice")
                 if not cursor:
-                    yield page["data"]
+                    yield page
                     return
                 seen.add(cursor)
                 after = {**query, "after": cursor}
-                pending = asyncio.ensure_future(self._page(what, route, names, after))
-                yield page["data"]
+                pending = asyncio.ensure_future(self._page(what, route, names, after, memory))
+                yield page
         finally:
             # Whoever stops early must not leave a request behind whose failure nobody hears.
             pending.cancel()
@@ -79,13 +111,25 @@ class Reader:
         )
 
     async def _page(
-        self, what: str, route: str, names: dict[str, str] | None, query: dict[str, str | int]
-    ) -> JsonObject:
+        self,
+        what: str,
+        route: str,
+        names: dict[str, str] | None,
+        query: dict[str, str | int],
+        memory: tuple[Remembered, str] | None,
+    ) -> Page:
         url = routes.url(self.pipe.endpoint, route, names, **query)
         response = await self._send(what, url)
-        page = self._object(what, response)
-        if not isinstance(page.get("data"), list):
+        if memory is not None and response.status_code == 200:
+            known = memory[0].get(memory[1], response.content)
+            if known is not None:
+                return known
+        body = self._object(what, response)
+        if not isinstance(body.get("data"), list):
             raise self._incomplete(what, "an answer has no list in `data`")
+        page = Page(body.get("last_id") or "", bool(body.get("has_more")), body["data"])
+        if memory is not None:
+            memory[0].keep(memory[1], response.content, page)
         return page
 
     async def _send(self, what: str, url: str) -> Any:

@@ -13,7 +13,7 @@ from reconciler.live import Ports
 from reconciler.resource import Code
 from reconciler.service.metrics import ApiCalls
 from reconciler.settings import Settings
-from reconciler.wiring import connected, ports_over
+from reconciler.wiring import connected, ports_over, remembered
 
 # Longer than the usual interval between two looks at a project, so that its pace and sign-in are remembered.
 _IDLE_S: Final = 900.0
@@ -36,6 +36,7 @@ class Connections:
         self._settings = settings
         self._calls = calls
         self._open: dict[str, _Open] = {}
+        self._known = remembered()
         self._lock = asyncio.Lock()
 
     @asynccontextmanager
@@ -50,7 +51,7 @@ class Connections:
         found = await self._opened(endpoint)
         found.users += 1
         try:
-            yield ports_over(found.pipe, project, zipped)
+            yield ports_over(found.pipe, project, zipped, self._known)
         finally:
             found.users -= 1
             found.used_at = time.monotonic()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from typing import Any, Final
 
 from reconciler.resource import Failure, Key, Live, Mark, Version
@@ -157,7 +159,7 @@ async def _sources(store: Store, now: float) -> None:
 
 def _projects(now: float) -> list[ProjectRecord]:
     def project(
-        name: str, health: Health, resources: int, counts: dict[str, int], **more: Any
+        name: str, health: Health, resources: int, counts: Mapping[str, int], **more: Any
     ) -> ProjectRecord:
         return ProjectRecord(
             **{
@@ -180,16 +182,17 @@ def _projects(now: float) -> list[ProjectRecord]:
             }
         )
 
+    rows = agents(now)
     unready = {"type": "Ready", "status": "False", "time": "2027-01-15T07:58:00Z"}
     return [
         project(
             "prod",
             Health.FAILED,
-            64,
-            {"in-sync": 55, "failed": 1, "drifted": 1, "refused": 1, "waiting": 2, "unmanaged": 4},
+            len(rows),
+            Counter(str(row.health) for row in rows),
             reason="1 agent failed, 1 drifted, 1 is refused",
             last_good_at=now - 5_200,
-            conditions=({**unready, "reason": "Failed", "message": "1 of 64 agents is not ready"},),
+            conditions=({**unready, "reason": "Failed", "message": f"1 of {len(rows)} agents is not ready"},),
         ),
         project("stage", Health.IN_SYNC, 24, {"in-sync": 24}),
         project(
@@ -257,7 +260,7 @@ def _agent(project: str, index: int, now: float, **more: Any) -> ResourceRecord:
 
 def agents(now: float) -> list[ResourceRecord]:
     """The agents of `prod`, one in each state among them."""
-    rows = {row.resource: row for row in (_agent("prod", index, now) for index in range(54))}
+    rows = {row.resource: row for row in (_agent("prod", index, now) for index in range(56))}
 
     def put(name: str, health: Health, **more: Any) -> None:
         base = vars(rows[f"Agent/{name}"]) if f"Agent/{name}" in rows else vars(_agent("prod", 3, now))

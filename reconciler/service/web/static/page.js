@@ -13,7 +13,7 @@
     if (link && !event.ctrlKey && !event.metaKey && !event.shiftKey && event.button === 0) {
       event.preventDefault();
       asked = link;
-      htmx.ajax("GET", link.getAttribute("href"), { source: link, target: "#dialog", swap: "innerHTML" });
+      htmx.ajax("GET", link.getAttribute("href"), { source: link, target: "#dialog" });
       return;
     }
     if (event.target.closest("#dialog [data-close]")) {

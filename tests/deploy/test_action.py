@@ -154,11 +154,10 @@ def test_a_failure_fails_the_last_step(
     ("name", "step"),
     [("command", "Run reconciler"), ("version", "Install reconciler"), ("python", "Install reconciler")],
 )
-@pytest.mark.parametrize("text", ["$(touch hacked)", "x; touch hacked", "`touch hacked`"])
 def test_a_hostile_input_is_refused_and_not_run(
-    job: Job, repository: Path, python: Path, name: str, step: str, text: str
+    job: Job, repository: Path, python: Path, name: str, step: str
 ) -> None:
-    job.run({"python": str(python), "path": str(repository), name: text})
+    job.run({"python": str(python), "path": str(repository), name: "x; $(touch hacked) `touch hacked`"})
 
     assert job.failed == step
     assert "::error title=reconciler::" in job.printed[step]

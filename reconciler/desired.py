@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from reconciler.building import Building, Built, BuiltBefore, build
@@ -71,6 +71,7 @@ def load(  # noqa: PLR0913 - each way to narrow a run is an argument of its own
     selector: Mapping[str, str] | None = None,
     only: Collection[str] = (),
     earlier: Earlier | None = None,
+    handles: Callable[[str], bool] = lambda _: True,
 ) -> tuple[DesiredProject, ...]:
     """The Projects below the snapshot's scope, sorted by name, each with its resources and problems.
 
@@ -80,13 +81,14 @@ def load(  # noqa: PLR0913 - each way to narrow a run is an argument of its own
         selector: labels that a resource must have.
         only: `Agent/NAME` of the resources to look at; with a Project in front for that one only.
         earlier: what earlier loads of this source found, kept from run to run by a long-running caller.
+        handles: whether a Project is this caller's by its name; the files of others may be broken.
 
     Raises:
         InvalidInput: no Project, an unknown name, or a Project file that does not say what it wants.
     """
     with collected_later():
         library = Library(snapshot, kinds, earlier.known if earlier else None)
-        repository = Repository(library, environ, tuple(projects))
+        repository = Repository(library, environ, tuple(projects), handles)
         every = (*repository.here, *repository.others)
         found = {id(project): repository.belongings(project) for project in every}
         before = {p.name: earlier.built.get(p.name) or BuiltBefore() for p in repository.chosen if earlier}

@@ -205,7 +205,10 @@ def _refused(url: GitUrl, login: Login) -> SourceError:
     elif login.secret:
         hint = "The token or password is wrong, has expired, or may not read this repository."
     else:
-        hint = "Set RECONCILER_GIT_TOKEN, or RECONCILER_GIT_USERNAME and RECONCILER_GIT_PASSWORD."
+        hint = (
+            "Set RECONCILER_GIT_TOKEN, or RECONCILER_GIT_USERNAME and RECONCILER_GIT_PASSWORD; a source of "
+            "`serve` may name `credentials` of its own."
+        )
     return SourceError(f"{url.url} refuses access", hint=hint)
 
 

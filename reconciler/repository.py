@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -33,12 +33,23 @@ class Belongings:
 class Repository:
     """The Projects of a source. `here` are those below the folder that was asked for.
 
+    Args:
+        wanted: names of those that were asked for; all of them when empty.
+        handles: whether a Project of that name is any of our business.
+
     Raises:
         InvalidInput: there is none, one of those that were asked for is broken, or an unknown name.
     """
 
-    def __init__(self, library: Library, environ: Mapping[str, str], wanted: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        library: Library,
+        environ: Mapping[str, str],
+        wanted: Sequence[str] = (),
+        handles: Callable[[str], bool] = lambda _: True,
+    ) -> None:
         self._library = library
+        self._handles = handles
         self._files: dict[str, tuple[str, ...]] = {}
         self._naming: dict[str, tuple[tuple[str, str], ...]] = {}
         found = list(self._projects(environ, wanted))
@@ -61,7 +72,7 @@ class Repository:
             content = library.content(path)
             projects = [manifest for manifest in content.manifests if manifest.kind == PROJECT]
             names = {m.name for m in (*projects, *content.broken) if m.kind == PROJECT}
-            relevant = not wanted or not names or bool(names & set(wanted))
+            relevant = not names or any(self._is_wanted(name, wanted) for name in names)
             if relevant and self._in_scope(path) and (names or surely):
                 problems += [*content.faults, *content.project_problems]
             for manifest in projects:
@@ -83,11 +94,15 @@ class Repository:
         for name in wanted:
             if name not in known:
                 raise InvalidInput(f"no Project `{name}`", hint=self._unknown(name))
-        chosen = [project for project in self.here if not wanted or project.name in wanted]
-        problems = [*duplicates(list(self.here)), *(item for project in chosen for item in project.problems)]
+        chosen = [project for project in self.here if self._is_wanted(project.name, wanted)]
+        ours = [project for project in self.here if self._handles(project.name)]
+        problems = [*duplicates(ours), *(item for project in chosen for item in project.problems)]
         if problems:
             raise broken_projects(problems)
         return tuple(sorted(chosen, key=lambda project: project.name))
+
+    def _is_wanted(self, name: str, wanted: Sequence[str]) -> bool:
+        return (not wanted or name in wanted) and self._handles(name)
 
     def _no_project(self) -> InvalidInput:
         """A misspelt kind or version is the likeliest reason, so what is wrong with ours is told."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from reconciler.desired import DesiredProject, Earlier, load
+from reconciler.errors import InvalidInput
 from reconciler.git_credentials import SSH_KEY, SSH_PASSPHRASE, TOKEN, USERNAME
 from reconciler.globs import compiled
 from reconciler.kinds.registry import KINDS
@@ -111,12 +112,19 @@ class SourceReader:
 
     def _loaded(self, fetched: Fetched, before: Checkout | None) -> Checkout:
         snapshot = self._mirror.snapshot(fetched)
-        projects = load(snapshot, environ=self._environ, kinds=KINDS, earlier=self._earlier)
-        handled = tuple(project for project in projects if self._handles(project.project.name))
-        loaded = Loaded(snapshot, handled, self._settings, revision_text(snapshot))
+        projects = load(
+            snapshot, environ=self._environ, kinds=KINDS, earlier=self._earlier, handles=self._handles
+        )
+        if not projects:
+            globs = ", ".join(f"`{glob}`" for glob in self._spec.projects)
+            raise InvalidInput(
+                f"no Project in {snapshot.root} is called {globs}",
+                hint="Correct `projects` of the source; left out, it means all of them.",
+            )
+        loaded = Loaded(snapshot, projects, self._settings, revision_text(snapshot))
         commit = fetched.commit
         return Checkout(
-            str(commit.id), int(commit.commit_time), fetched.ref, loaded, _changed(before, handled)
+            str(commit.id), int(commit.commit_time), fetched.ref, loaded, _changed(before, projects)
         )
 
     def at(self, ref: str, environ: Mapping[str, str]) -> Loaded:
@@ -135,7 +143,7 @@ class SourceReader:
         with self._alone:
             snapshot = self._mirror.snapshot(self._mirror.fetch(name, commit))
             earlier = self._earlier.fork()
-        projects = load(snapshot, environ=environ, kinds=KINDS, earlier=earlier)
+        projects = load(snapshot, environ=environ, kinds=KINDS, earlier=earlier, handles=self._handles)
         return Loaded(snapshot, projects, self._settings, revision_text(snapshot))
 
     def _handles(self, project: str) -> bool:

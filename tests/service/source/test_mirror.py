@@ -260,6 +260,39 @@ def test_only_the_projects_of_the_configuration_are_handled(tmp_path, root):
     source = reader(tmp_path / "home", root, projects=["dev*"])
     assert [project.project.name for project in source.checkout().loaded.projects] == ["dev", "dev-eu"]
     assert set(source.checkout().changed) == {"dev", "dev-eu"}
+    # One that another service handles may be broken as it likes.
+    commit(root, {"project.yaml": PROJECT.replace("sandbox://prod", "nonsense")})
+    assert set(source.checkout().changed) == {"dev", "dev-eu"}
+
+
+def test_globs_that_match_no_project_are_said(tmp_path, root):
+    with pytest.raises(InvalidInput, match=r"no Project in .* is called `stage-\*`") as caught:
+        reader(tmp_path / "home", root, projects=["stage-*"]).checkout()
+    assert "`projects` of the source" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("credentials", "environ", "hint"),
+    [
+        (None, {}, "`credentials` of its own"),
+        ({"token": {"env": "TOKEN"}}, {"TOKEN": "wrong"}, "wrong, has expired"),
+        ({"token": {"env": "TOKEN"}}, {"TOKEN": "t0ken"}, ""),
+        ({"username": "ada", "token": {"env": "TOKEN"}}, {"TOKEN": "t0ken", "RECONCILER_GIT_TOKEN": "x"}, ""),
+        (None, {"RECONCILER_GIT_TOKEN": "t0ken"}, ""),
+    ],
+    ids=["none", "wrong", "token", "before-the-environment", "environment"],
+)
+def test_the_sources_own_credentials_come_first(tmp_path, root, credentials, environ, hint):
+    own = {"credentials": credentials} if credentials else {}
+    with git_server(root.parent, password="t0ken") as server:
+        source = reader(tmp_path / "home", f"{server.url}/repo", environ=environ, **own)
+        if not hint:
+            assert source.checkout()
+            return
+        error = refused(source)
+    assert "refuses access" in str(error)
+    assert hint in error.hint
+    assert "wrong" not in str(error)
 
 
 def test_a_broken_project_file_is_told_with_its_problems(tmp_path, root):

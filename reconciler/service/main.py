@@ -201,20 +201,9 @@ def _url(listener: socket.socket) -> str:
 
 async def _http(web: Web, listener: socket.socket, stop: asyncio.Event) -> None:
     """Serve pages, API and webhooks until the stop."""
-    import uvicorn
+    from reconciler.service.listening import server_of
 
-    server = uvicorn.Server(
-        uvicorn.Config(
-            web.app,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            date_header=True,
-            timeout_keep_alive=15,
-            timeout_graceful_shutdown=5,
-            lifespan="off",
-        )
-    )
+    server = server_of(web.app)
     # Signals are ours: they end turns first, and the server with them.
     server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]
     serving = asyncio.create_task(server.serve(sockets=[listener]))

@@ -68,14 +68,20 @@ def change(action: str, reason: str, **more: Any) -> dict[str, Any]:
 DRIFT: Final = change(
     "update",
     "live was changed outside of Git",
-    fields=[
-        field("/definition/instructions", _DESIRED, _LIVE),
-        field("/definition/temperature", 0.2, 0.9),
-        field(
-            "/definition/tools/2", None, {"type": "web_search", "allowed_domains": ["example.org"]}, "remove"
-        ),
+    fields=[field("/endpoint/version_selector", "7", "7:90, 8:10")],
+    drift=[
+        {
+            "what": "changed",
+            "version": "8",
+            "at": "2027-01-15T06:48:00Z",
+            "by": "somebody else",
+            "fields": [
+                field("/definition/instructions", _DESIRED, _LIVE),
+                field("/definition/temperature", 0.2, 0.9),
+                field("/definition/tools/2", None, {"type": "web_search", "limit": 5}, "remove"),
+            ],
+        }
     ],
-    drift=[{"what": "changed", "version": "8", "at": None, "by": "", "fields": []}],
     steps={"now": ["add version 9", "move traffic to version 9"], "later": []},
 )
 OUTCOME: Final = {
@@ -122,10 +128,8 @@ async def fill(store: Store, now: float = NOW) -> None:
     )
     rows = agents(now)
     await store.put_resources("prod", rows, ())
-    for name in ("stage", "dev", "sales-eu"):
-        await store.put_resources(
-            name, [_agent(name, index, now) for index in range(12 if name == "dev" else 24)], ()
-        )
+    for name, count in (("stage", 24), ("dev", 12), ("sales-eu", 24), ("sales-us", 31)):
+        await store.put_resources(name, [_agent(name, index, now) for index in range(count)], ())
     await _history(store, now)
 
 
@@ -221,6 +225,7 @@ def _projects(now: float) -> list[ProjectRecord]:
             digest="8d1f3a90" * 8,
             asks="deletions beyond the limit",
             failures=3,
+            conditions=({**unready, "reason": "Refused", "message": "12 of 31 agents are held by a limit"},),
         ),
         project("finance", Health.IN_SYNC, 9, {"in-sync": 9}),
         project("legal", Health.OBSERVED, 7, {"in-sync": 5, "observed": 2}, mode="observe"),
@@ -289,6 +294,7 @@ def agents(now: float) -> list[ResourceRecord]:
         latest="4",
         definition_kind="hosted",
         labels={"team": "finance"},
+        place="agents/finance/invoice.yaml:1:1",
         detail={
             "change": change("update", "image changed", fields=[field("/definition/cpu", "2", "1")]),
             "outcomes": [OUTCOME],
@@ -338,6 +344,12 @@ def agents(now: float) -> list[ResourceRecord]:
 
 def _version(number: int, now: float, **more: Any) -> Version:
     return Version(str(number), {}, created_at=int(now - (9 - number) * 190_000 - 4_000), **more)
+
+
+_FILES: Final = {
+    "support-triage": "agents/support/triage.yaml",
+    "invoice-reader": "agents/finance/invoice.yaml",
+}
 
 
 def _mark(name: str, number: int, commit: str) -> Mark:
@@ -447,6 +459,16 @@ async def _history(store: Store, now: float) -> None:
     await store.start_run(prod)
     await store.end_run(
         RunRecord(**(vars(prod) | {"report": report, "summary": summary, "replica": "reconciler-7d9f-1"}))
+    )
+    refused = RunRecord(
+        "run-sales-us", "sales-us", "agents", ("commit",), HEAD, now - 190, now - 189.2, "refused"
+    )
+    limit = {"rule": "delete-limit", "message": "12 deletions are more than the limit of 5", "place": ""}
+    hint = "Approve the plan, or raise `limits.deletes` in the Project."
+    verdicts = [limit | {"severity": "refuse", "key": "sales-us", "hint": hint}]
+    await store.start_run(refused)
+    await store.end_run(
+        RunRecord(**(vars(refused) | {"report": {"verdicts": verdicts}, "summary": {"destroy": 12}}))
     )
     await store.start_run(RunRecord("run-dev", "dev", "agents", ("webhook",), HEAD, now - 3))
     events = [

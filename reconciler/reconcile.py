@@ -188,8 +188,11 @@ def learned(plan: Plan, outcomes: tuple[Outcome, ...], memory: Memory) -> Memory
         key = outcome.key
         if outcome.step == "add-version" and outcome.outcome == "created":
             floors[key] = max(floors.get(key, 0), int(outcome.version))
+            deleted.discard(key)
         if outcome.step == "delete-agent" and outcome.outcome == "deleted":
             deleted.add(key)
+            # Whoever makes it again starts counting anew.
+            floors.pop(key, None)
         moved = outcome.step == "move-traffic"
         if moved and (outcome.status == 400 or outcome.reason == "NotTaken") and key not in refused:
             refused.add(key)
@@ -198,6 +201,25 @@ def learned(plan: Plan, outcomes: tuple[Outcome, ...], memory: Memory) -> Memory
         if outcome.step == "add-version" and _no_room(outcome):
             at_cap.add(key)
     return Memory(frozenset(refused), frozenset(at_cap), floors, not_taken, frozenset(deleted))
+
+
+def caught_up(plan: Plan, memory: Memory) -> Memory:
+    """The memory without what this reading shows: of that no later reading is behind (rule P4).
+
+    A process that lives for weeks would otherwise take an agent that somebody deleted for a late list.
+    """
+    latest = {item.key: item.change.live.latest if item.change.live else None for item in plan.planned}
+    floors = {
+        key: floor
+        for key, floor in memory.floors.items()
+        if (there := latest.get(key)) is None or there.order < floor
+    }
+    return replace(memory, floors=floors)
+
+
+def lags(plan: Plan) -> bool:
+    """Whether the service does not show everything yet that this process did."""
+    return any(item.change.reason == "lag" for item in plan.planned)
 
 
 def _no_room(outcome: Outcome) -> bool:
@@ -233,4 +255,15 @@ def settled_meanwhile(plan: Plan) -> list[Outcome]:
     ]
 
 
-__all__ = ["Attempt", "Inputs", "decide", "examine", "learned", "reconcile", "settled_meanwhile", "unsettled"]
+__all__ = [
+    "Attempt",
+    "Inputs",
+    "caught_up",
+    "decide",
+    "examine",
+    "lags",
+    "learned",
+    "reconcile",
+    "settled_meanwhile",
+    "unsettled",
+]

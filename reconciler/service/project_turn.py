@@ -16,12 +16,21 @@ from typing import Final
 import structlog
 
 from reconciler.apply import Outcome, Stop
-from reconciler.errors import ReconcilerError
+from reconciler.errors import ReconcilerError, SourceError
 from reconciler.live import Ports
 from reconciler.loading import failure, masker, notes_of, problems_of
 from reconciler.options import Memory
 from reconciler.plan import Plan
-from reconciler.reconcile import Run, examine, reconcile, settled_meanwhile, unsettled
+from reconciler.reconcile import (
+    Inputs,
+    Run,
+    caught_up,
+    examine,
+    lags,
+    reconcile,
+    settled_meanwhile,
+    unsettled,
+)
 from reconciler.report import ProjectRun
 from reconciler.resource import Key
 from reconciler.service.checkouts import Checkouts
@@ -31,7 +40,7 @@ from reconciler.service.deps import Deps
 from reconciler.service.engine import Again, Turn
 from reconciler.service.keeping import Keeping, Ran, Tell
 from reconciler.service.orders import approved, asks, over_and_done
-from reconciler.service.records import ProjectRecord
+from reconciler.service.records import Approved, ProjectRecord
 from reconciler.service.sight import Sight, Sights
 from reconciler.service.store import StoreDown
 from reconciler.service.tracing import span, step
@@ -48,6 +57,8 @@ _WHOLE_LOOK_AFTER_S: Final = 5.0
 _MOST_BY_KEY: Final = 200
 # Rule P3: before a correction of drift the source's server is asked again, unless it said so just now.
 _JUST_NOW_S: Final = 1.0
+# A list that is later than this does not lag: somebody changed what we did, and it is done again.
+_LAG_S: Final = 60.0
 
 
 @dataclass
@@ -61,6 +72,17 @@ class _Release:
     waiting: frozenset[Key] = frozenset()
     pause_s: float = _FIRST_PAUSE_S
     whole_at: float = -1.0
+    learned_at: float = 0.0
+
+    def learn(self, memory: Memory) -> None:
+        """Take over what a run learned."""
+        if memory != self.memory:
+            self.memory, self.learned_at = memory, time.monotonic()
+
+    def forget(self) -> None:
+        """Expect no more of the service's lists than what a run did just now (rule P4)."""
+        if time.monotonic() - self.learned_at > _LAG_S:
+            self.memory = replace(self.memory, floors={}, deleted=frozenset())
 
     def settled(self) -> None:
         """Nothing waits any more; plans of thousands of agents need not be kept."""
@@ -115,8 +137,7 @@ class ProjectTurns:
         base = Ran(run, row, turn.reasons, self._deps.now())
         try:
             going = self._releases.get(row.name)
-            goes_on = bool(going and going.waiting and going.commit == row.revision)
-            sight = await self._sights.of(turn, row, going=goes_on)
+            sight = await self._sights.of(turn, row, going=going.commit if going and going.waiting else "")
         except ReconcilerError as error:
             return replace(base, run=ProjectRun(row.name, row.endpoint, failed=failure(error)), error=error)
         if isinstance(sight, ProjectRun):
@@ -129,7 +150,8 @@ class ProjectTurns:
             ) as ports:
                 return await self._attempt(turn, base, sight, ports)
         except ReconcilerError as error:
-            self._releases.pop(row.name, None)
+            if not isinstance(error, SourceError):
+                self._releases.pop(row.name, None)
             failed = ProjectRun(settings.name, settings.endpoint, failed=failure(error))
             return replace(base, run=self._dressed(failed, sight), error=error)
 
@@ -140,26 +162,43 @@ class ProjectTurns:
         if release.commit != sight.commit:
             release.commit, release.memory = sight.commit, replace(release.memory, not_taken={})
             release.settled()
+        release.forget()
+        began = release.waiting
         keys = self._keys(turn, sight, release)
         inputs = await asyncio.to_thread(sight.inputs, keys, self._verdicts)
         plan = await examine(inputs, ports, release.memory, keys=keys)
-        approval = None if keys else await self._deps.store.approved(sight.row.name)
-        lifted = None if sight.orders.hold else approved(inputs, plan, approval, self._deps.now())
-        if approval is not None and not sight.orders.hold:
-            await self._deps.store.take_approval(sight.row.name)
-            base = replace(base, unused=approval if lifted is None else None)
+        if not keys:
+            release.memory = caught_up(plan, release.memory)
+        lifted, unused = (None, None) if keys else await self._lifted(sight, inputs, plan)
         if lifted is not None:
             inputs = lifted
             plan = await examine(inputs, ports, release.memory)
-        ran = replace(base, inputs=inputs, plan=plan, whole=not keys)
+        ran = replace(base, inputs=inputs, plan=plan, whole=not keys, unused=unused)
         if not plan.observe:
-            if plan.needs_sdk and not await self._newest(sight):
+            try:
+                newest = not plan.needs_sdk or await self._newest(sight)
+            except SourceError as error:
+                await self._deps.engine.trigger(f"source/{sight.row.source}", "unreachable")
+                if not began:
+                    raise
+                release.waiting = began
+                return await self._attempt(turn, base, sight.stale(error), ports)
+            if not newest:
                 ran = replace(ran, superseded=True)
             else:
+                if lifted is not None:
+                    await self._deps.store.take_approval(sight.row.name)
                 ran = await self._applied(turn, ran, ports, release)
+        return self._come_to(ran, sight, release)
+
+    def _come_to(self, ran: Ran, sight: Sight, release: _Release) -> Ran:
+        """The run with its report, and the release as the next turn finds it."""
+        assert ran.plan is not None
+        assert ran.inputs is not None
+        plan, keys = ran.plan, not ran.whole
         ran = replace(
             ran,
-            asked="" if keys else asks(plan, inputs, sight.orders.hold),
+            asked="" if keys else asks(plan, ran.inputs, sight.orders.hold),
             run=self._report(sight, plan, release),
             pins_over=() if keys else over_and_done(sight.orders.split()[1], plan),
         )
@@ -172,13 +211,32 @@ class ProjectTurns:
             release.settled()
         return ran
 
+    async def _lifted(
+        self, sight: Sight, inputs: Inputs, plan: Plan
+    ) -> tuple[Inputs | None, Approved | None]:
+        """The inputs with what was approved let through, or the approval that is of another plan.
+
+        An approval that lets something through is used up by the first write, and not before: a newer
+        commit or a source that is away may still keep this run from it.
+        """
+        name = sight.row.name
+        approval = None if sight.orders.hold else await self._deps.store.approved(name)
+        lifted = approved(inputs, plan, approval, self._deps.now())
+        if approval is None or lifted is not None:
+            return lifted, None
+        await self._deps.store.take_approval(name)
+        return None, approval
+
     def _keys(self, turn: Turn, sight: Sight, release: _Release) -> Collection[Key]:
         """Which resources to look at: () for all of them.
 
         Only what waits, in a release under way; only what a push changed, where the whole was looked at
-        lately. Whatever adds or removes agents is judged as a whole.
+        lately. Whatever adds or removes agents is judged as a whole. Without the source a release goes on,
+        and nothing else (rule V2).
         """
         name = sight.row.name
+        if sight.orders.keep and not sight.orders.hold:
+            return sorted(release.waiting)
         changed = self._checkouts.take_changes(sight.row.source, name)
         quick = all(reason.startswith(("commit", "requeue")) for reason in turn.reasons)
         recent = time.monotonic() - release.whole_at < 2 * sight.row.interval_s and release.whole_at >= 0
@@ -218,7 +276,7 @@ class ProjectTurns:
         finally:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
-        release.memory = attempt.memory
+        release.learn(attempt.memory)
         release.first = release.first or ran.plan
         # Of what waited, this reading may say that it needs nothing more.
         waited = [outcome for outcome in settled_meanwhile(ran.plan) if outcome.key in release.waiting]
@@ -239,7 +297,9 @@ class ProjectTurns:
         except StoreDown:
             # Nobody can say what was seen or wanted meanwhile.
             return False
-        return now is not None and now.wanted == row.wanted and suspended is None
+        if now is None or now.removed or now.source != row.source:
+            return False
+        return now.wanted == row.wanted and suspended is None
 
     async def _watch(self, turn: Turn, row: ProjectRecord, stop: Stop) -> None:
         """Ends the run when the Project is lost, or a newer commit was seen meanwhile."""
@@ -292,7 +352,7 @@ class ProjectTurns:
             pause_s = release.pause_s
             release.pause_s = min(pause_s * 1.5, _LONGEST_PAUSE_S)
             return Again(pause_s, "requeue")
-        if not ran.whole:
+        if not ran.whole or (ran.plan is not None and lags(ran.plan)):
             return Again(_WHOLE_LOOK_AFTER_S, "check")
         pause_s = row.interval_s * spread
         if ran.opens_at:

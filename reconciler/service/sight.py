@@ -36,6 +36,10 @@ class Sight:
     def commit(self) -> str:
         return self.loaded.revision
 
+    def stale(self, error: SourceError) -> Sight:
+        """The same, where the source turned out to be away: only a release that began may go on (V2)."""
+        return replace(self, orders=replace(self.orders, keep=_unread(str(error))))
+
     def inputs(self, keys: Collection[Key], verdicts: Verdicts) -> Inputs:
         """Everything that decides, of the whole Project or of some keys. Takes a second for thousands."""
         project = self.project
@@ -54,11 +58,14 @@ class Sights:
         self._deps = deps
         self._checkouts = checkouts
 
-    async def of(self, turn: Turn, row: ProjectRecord, *, going: bool) -> Sight | ProjectRun:
+    async def of(self, turn: Turn, row: ProjectRecord, *, going: str) -> Sight | ProjectRun:
         """What Git wants at the newest commit, with what people want laid over it.
 
         A Project with problems is looked at as it was before them, and not written (rule I1); without
         such a state its problems are all there is to say.
+
+        Args:
+            going: the commit of a release that began and waits, "" without one.
         """
         checkout, stale = await self._checkout(row)
         found = (one for one in checkout.loaded.projects if one.project.name == row.name)
@@ -82,7 +89,7 @@ class Sights:
             )
         else:
             self._checkouts.keep_good(loaded, project)
-        orders = await self._orders(turn, project, (stale, hold), going=going)
+        orders = await self._orders(turn, project, (stale, hold), going=loaded.revision == going)
         return Sight(row, loaded, project, orders)
 
     async def _checkout(self, row: ProjectRecord) -> tuple[Checkout, str]:
@@ -120,7 +127,7 @@ class Sights:
         stale, hold = why
         manual = any(reason.startswith("manual") for reason in turn.reasons)
         window = open_at(project.project.sync.windows, now, manual=manual)
-        keep = f"the source cannot be read: {stale}" if stale else ""
+        keep = _unread(stale) if stale else ""
         # A release that began goes on; everything else waits until we know what is newest (rule P3).
         old = "" if going else keep
         return Orders(
@@ -130,6 +137,10 @@ class Sights:
             pins=await store.pins(name),
             now=now,
         )
+
+
+def _unread(why: str) -> str:
+    return f"the source cannot be read: {why}"
 
 
 def _with_problems(run: ProjectRun, project: DesiredProject) -> ProjectRun:

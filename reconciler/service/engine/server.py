@@ -36,6 +36,12 @@ _CONNECT: Final[dict[str, Any]] = {
     "application_name": "reconciler turns",
 }
 
+# A process that stands still in the middle of a transaction must not hold a key's row against the others.
+_SESSION: Final = (
+    b"SELECT set_config('idle_in_transaction_session_timeout', '3s', false),"
+    b" set_config('lock_timeout', '10s', false), set_config('statement_timeout', '15s', false)"
+)
+
 
 class Server:
     """One database on a server.
@@ -85,6 +91,7 @@ class Server:
             timeout=ANSWER_S,
             # Short, since the pauses between attempts double: nobody would notice the end of an outage.
             reconnect_timeout=ANSWER_S,
+            configure=_configure,
             check=AsyncConnectionPool.check_connection,
             open=False,
         )
@@ -128,6 +135,7 @@ class Server:
             psycopg.OperationalError,
             psycopg.InterfaceError,
             psycopg.errors.ReadOnlySqlTransaction,  # a standby: the fail-over goes on
+            psycopg.errors.IdleInTransactionSessionTimeout,  # we stood still, see `_SESSION`
             TimeoutError,
         ) as error:
             raise StoreDown(
@@ -139,3 +147,8 @@ class Server:
                 f"cannot use the queue {self.shown}",
                 hint="Check that its user may create and use tables there, and that nobody changed ours.",
             ) from error
+
+
+async def _configure(db: AsyncConnection) -> None:
+    await db.execute(_SESSION)
+    await db.commit()

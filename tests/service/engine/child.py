@@ -2,8 +2,8 @@
 
     python -m tests.service.engine.child URL RECORD SHORTEST_S LONGEST_S
 
-Each line of RECORD is one append: `start` or `end` (`cut` where it was cancelled), on the machine's clock,
-which all processes share.
+Each line of RECORD is one append: `ready` once, then `start` or `end` (`cut` where it was cancelled) of each
+turn, on the machine's clock, which all processes share.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ async def main(url: str, record: str, shortest_s: float, longest_s: float) -> No
     file = os.open(record, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     numbers = itertools.count(1)
 
+    def write(line: dict[str, object]) -> None:
+        os.write(file, json.dumps(line).encode() + b"\n")
+
     def note(what: str, number: int, turn: Turn) -> None:
         line = {
             "what": what,
@@ -34,7 +37,7 @@ async def main(url: str, record: str, shortest_s: float, longest_s: float) -> No
             "reasons": turn.reasons,
             "at": time.monotonic(),
         }
-        os.write(file, json.dumps(line).encode() + b"\n")
+        write(line)
 
     async def work(turn: Turn) -> Again | None:
         number = next(numbers)
@@ -50,7 +53,11 @@ async def main(url: str, record: str, shortest_s: float, longest_s: float) -> No
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     engine = Replicas(url, concurrency=8, grace_s=5.0)
-    await engine.serve(work, stop)
+    serving = asyncio.create_task(engine.serve(work, stop))
+    while not engine.ready:
+        await asyncio.sleep(0.02)
+    write({"what": "ready", "pid": os.getpid()})
+    await serving
     await engine.close()
 
 

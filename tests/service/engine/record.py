@@ -88,13 +88,22 @@ class Cast:
                 await replica.process.wait()
                 raise AssertionError("a replica did not stop") from None
 
+    async def ready(self, replica: Replica) -> None:
+        """Wait until it gives turns."""
+        await self.until(
+            lambda: any(line["what"] == "ready" and line["pid"] == replica.pid for line in self._lines()),
+            20.0,
+        )
+
+    def _lines(self) -> list[dict[str, Any]]:
+        return [json.loads(text) for text in self.path.read_text().splitlines()] if self.path.exists() else []
+
     def spans(self) -> list[Span]:
         """All turns so far, by their start."""
         spans: dict[str, Span] = {}
-        if not self.path.exists():
-            return []
-        for text in self.path.read_text().splitlines():
-            line: dict[str, Any] = json.loads(text)
+        for line in self._lines():
+            if line["what"] == "ready":
+                continue
             if line["what"] == "start":
                 spans[line["turn"]] = Span(line["key"], line["pid"], tuple(line["reasons"]), line["at"])
             else:
@@ -134,8 +143,8 @@ async def cast(url: str, path: Path, replicas: int, length_s: tuple[float, float
     """Some replicas that were all seen to give turns; stopped in order after the block."""
     company = Cast(url, path, length_s)
     try:
-        for _ in range(replicas):
-            await company.enter()
+        for replica in [await company.enter() for _ in range(replicas)]:
+            await company.ready(replica)
         yield company
         await company.leave()
     finally:

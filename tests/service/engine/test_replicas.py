@@ -14,6 +14,7 @@ from reconciler.errors import StateError
 from reconciler.service.engine import Queue, Turn
 from reconciler.service.engine.replicas import Replicas
 from reconciler.service.engine.schema import apply_schema
+from reconciler.service.engine.server import Server
 from reconciler.service.store import StoreDown
 from tests.service.engine.stage import Make, Play, Stage, at_once, serving
 
@@ -176,6 +177,27 @@ async def test_a_key_that_another_process_has_is_tried_again_until_it_is_free(
             other.execute("SELECT pg_advisory_unlock_all()")
             await stage.until(lambda: stage.ended["project/a"] == 1)
             assert stage.turns("project/a")[0].reasons == ("webhook",)
+
+
+async def test_a_process_that_stands_still_in_a_transaction_blocks_a_key_for_seconds_only(
+    replicas: Make, postgres_url: str
+) -> None:
+    engine, still = replicas(), Server(postgres_url)
+    await engine.trigger("project/a", "webhook")
+
+    async def stand_still() -> None:
+        async with still.transaction() as db:
+            await db.execute("SELECT FROM rq_turns FOR UPDATE")
+            async with asyncio.timeout(4.5):
+                assert not await engine.trigger("project/a", "poll")
+            await db.execute("SELECT 1")
+
+    try:
+        await still.open()
+        with pytest.raises(StoreDown):
+            await stand_still()
+    finally:
+        await still.close()
 
 
 async def test_jobs_that_are_done_are_removed(replicas: Make, postgres_url: str) -> None:

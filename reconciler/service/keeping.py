@@ -12,11 +12,12 @@ from reconciler.errors import ReconcilerError, SourceError
 from reconciler.plan import Plan
 from reconciler.reconcile import Inputs
 from reconciler.render.json import project_value
-from reconciler.report import ProjectReport, ProjectRun, project_report
+from reconciler.report import Failed, ProjectReport, ProjectRun, project_report
 from reconciler.resource import Key
 from reconciler.service.deps import Deps
 from reconciler.service.orders import approval_digest
 from reconciler.service.records import (
+    PROJECT_SETTINGS,
     Approved,
     EventRecord,
     Health,
@@ -294,7 +295,7 @@ class Keeping:
             next_at=now + next_s,
             failures=old.failures + 1 if ran.broken else 0,
         )
-        await self._deps.store.put_project(row)
+        await self._deps.store.put_project(row, keep=PROJECT_SETTINGS)
         if known is not None:
             known.run = ran.id
         return row
@@ -343,7 +344,7 @@ def _counts(old: ProjectRecord, counts: Mapping[Health, int]) -> dict[str, int]:
 def _reason(ran: Ran, report: ProjectReport, health: Health) -> str:
     """One sentence on why a Project is as it is."""
     if report.failed is not None:
-        return report.failed.messages[0]
+        return _first_of(report.failed)
     if ran.hold:
         return ran.hold
     refusals = [verdict for verdict in report.verdicts if verdict.severity == "refuse"]
@@ -357,6 +358,11 @@ def _reason(ran: Ran, report: ProjectReport, health: Health) -> str:
     return ""
 
 
+def _first_of(failed: Failed) -> str:
+    """What went wrong, in one line: of many problems the first one with its place."""
+    return ": ".join((failed.messages[0], *map(str, failed.problems[:1])))
+
+
 def _project_events(
     occasion: Occasion, ran: Ran, row: ProjectRecord, report: ProjectReport
 ) -> list[EventRecord]:
@@ -365,7 +371,7 @@ def _project_events(
     before = ran.row.health
     bad = (Health.FAILED, Health.REFUSED, Health.DRIFTED)
     if report.failed is not None and before is not Health.FAILED and not ran.blind:
-        message = "; ".join(report.failed.messages)
+        message = "; ".join((_first_of(report.failed), *report.failed.messages[1:]))
         events.append(occasion.event("failure", "error", message, hint=report.failed.hint))
     refusals = [v for v in report.verdicts if v.severity == "refuse" and not v.key]
     if refusals and before is not Health.REFUSED:

@@ -335,7 +335,13 @@ class ProjectTurns:
     def _dressed(self, run: ProjectRun, sight: Sight) -> ProjectRun:
         problems = problems_of(sight.project)
         notes = (*notes_of(sight.loaded, sight.project), *problems)
-        return replace(run, notes=notes, skipped=len(problems), masker=masker(sight.project))
+        return replace(
+            run,
+            notes=notes,
+            skipped=len(problems),
+            failed=run.failed or sight.failed,
+            masker=masker(sight.project),
+        )
 
     def _again(self, ran: Ran) -> Again:
         """When the next turn is due: soon for what waits, later and later for what fails."""

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from reconciler.desired import DesiredProject
-from reconciler.errors import ReconcilerError, SourceError
+from reconciler.errors import Problem, ReconcilerError, SourceError
 from reconciler.loading import Loaded, inputs_of, invalid, masker, problems_of
 from reconciler.options import Allow
 from reconciler.reconcile import Inputs
-from reconciler.report import ProjectRun
+from reconciler.report import Failed, ProjectRun
 from reconciler.resource import Key
 from reconciler.service.checkouts import Checkouts
 from reconciler.service.deps import Deps
@@ -25,12 +25,16 @@ from reconciler.windows import open_at
 
 @dataclass(frozen=True)
 class Sight:
-    """What one turn works with: its row, the Project as Git has it, and what people and the clock want."""
+    """What one turn works with: its row, the Project as Git has it, and what people and the clock want.
+
+    `failed` says what is wrong with the newest commit where an older one is used instead.
+    """
 
     row: ProjectRecord
     loaded: Loaded
     project: DesiredProject
     orders: Orders
+    failed: Failed | None = None
 
     @property
     def commit(self) -> str:
@@ -75,22 +79,19 @@ class Sights:
                 f"Project {row.name} is not in source {row.source} at {checkout.commit[:12]}",
                 hint="The next look at the source tells whether it was removed.",
             )
-        loaded, hold = checkout.loaded, ""
+        loaded, failed = checkout.loaded, None
         problems = problems_of(project)
         if problems and not (project.invalid_skipped and problems == project.problems):
             good = self._checkouts.last_good(row.name) or await self._found_again(row)
             if good is None:
                 return _with_problems(invalid(project), project)
-            count, at = len(problems), checkout.commit[:12]
             loaded, project = good
-            hold = (
-                f"{count} problem{'s' * (count != 1)} in the manifests at {at}; "
-                f"drift is reported against {loaded.revision[:12]}"
-            )
+            failed = _instead(problems, checkout.commit, loaded.revision)
         else:
             self._checkouts.keep_good(loaded, project)
+        hold = failed.messages[0] if failed is not None else ""
         orders = await self._orders(turn, project, (stale, hold), going=loaded.revision == going)
-        return Sight(row, loaded, project, orders)
+        return Sight(row, loaded, project, orders, failed)
 
     async def _checkout(self, row: ProjectRecord) -> tuple[Checkout, str]:
         """The source at the newest commit that could be read, and why that may be old, "" when it is not."""
@@ -137,6 +138,16 @@ class Sights:
             pins=await store.pins(name),
             now=now,
         )
+
+
+def _instead(problems: Sequence[Problem], newest: str, good: str) -> Failed:
+    """What is told of a commit with problems while an older one holds."""
+    count = len(problems)
+    return Failed(
+        (f"{count} problem{'s' * (count != 1)} in the manifests at {newest[:12]}, so {good[:12]} holds",),
+        "Correct the manifests. Nothing is written until then; drift is still reported.",
+        tuple(problems),
+    )
 
 
 def _unread(why: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Final
 
 import structlog
@@ -16,7 +16,14 @@ from reconciler.service.checkouts import Checkouts
 from reconciler.service.config_spec import SourceSpec, seconds
 from reconciler.service.deps import Deps
 from reconciler.service.engine import Again, Turn
-from reconciler.service.records import EventRecord, Health, Page, ProjectRecord, SourceRecord
+from reconciler.service.records import (
+    PROJECT_SETTINGS,
+    EventRecord,
+    Health,
+    Page,
+    ProjectRecord,
+    SourceRecord,
+)
 from reconciler.service.source import Checkout
 
 log = structlog.get_logger("reconciler")
@@ -25,7 +32,12 @@ log = structlog.get_logger("reconciler")
 _MOST_PROBLEMS: Final = 50
 # Rows are written at least this often while nothing moves, so that pages can say when we last looked.
 _SEEN_S: Final = 30.0
-_ALL: Final = Page(limit=1000)
+_MOST_ROWS: Final = 1000
+# Of a Project's row, what its runs found: one may end while its source is looked at.
+_FOUND: Final = tuple(
+    field.name for field in fields(ProjectRecord) if field.name not in ("name", *PROJECT_SETTINGS)
+)
+_RUN: Final = tuple(name for name in _FOUND if name not in ("health", "reason"))
 
 
 class SourceTurns:
@@ -34,6 +46,10 @@ class SourceTurns:
     def __init__(self, deps: Deps, checkouts: Checkouts) -> None:
         self._deps = deps
         self._checkouts = checkouts
+        # What each Project was last wanted at, as this process knows; another one may have seen more.
+        self._wanted: dict[str, str] = {}
+        # By source: Projects that it has too and does not get, and whose they are.
+        self._taken: dict[str, set[str]] = {}
 
     async def turn(self, turn: Turn) -> Again | None:
         """Look at the source once; the next look comes by itself after its interval."""
@@ -56,7 +72,8 @@ class SourceTurns:
         deps, now = self._deps, self._deps.now()
         head = await self._checkouts.head(spec.name)
         known = self._checkouts.newest(spec.name)
-        if known is not None and known.commit == head and not record.error:
+        told = self._checkouts.told(spec.name) == head and not await self._freed(spec.name)
+        if known is not None and known.commit == head and told and not record.error:
             deps.metrics.fetches.labels(spec.name, "unchanged").inc()
             if now - record.seen_at >= _SEEN_S:
                 await deps.store.put_source(replace(record, head=head, seen_at=now))
@@ -86,6 +103,8 @@ class SourceTurns:
         if record.error:
             await self._event("source-recovered", "info", record, f"source {spec.name} can be read again")
         log.info("source_read", source=spec.name, commit=checkout.commit, problems=len(problems))
+        if problems:
+            log.warning("manifests_refused", source=spec.name, commit=checkout.commit, problems=problems)
         await self._tell(spec, checkout)
 
     async def _unread(self, record: SourceRecord, error: ReconcilerError) -> None:
@@ -113,22 +132,31 @@ class SourceTurns:
     async def _tell(self, spec: SourceSpec, checkout: Checkout) -> None:
         """Trigger the Projects that this checkout changes; the others go on in their own time."""
         store, engine = self._deps.store, self._deps.engine
-        rows = {row.name: row for row in (await store.projects(source=spec.name, page=_ALL))[0]}
+        rows = {row.name: row for row in await self._rows(spec.name)}
+        untold, self._taken[spec.name] = self._checkouts.untold(spec.name), set()
         projects = {project.project.name: project for project in checkout.loaded.projects}
         concerned = []
         for name, project in projects.items():
             row = rows.get(name) or await store.project(name)
-            if row is not None and row.source != spec.name and row.source in self._checkouts:
+            if row is not None and row.source != spec.name and not self._free(row):
+                self._taken[spec.name].add(name)
                 await self._name_taken(spec, row)
                 continue
+            now = _row(row, project, spec)
+            if row != now:
+                await store.put_project(now, keep=_FOUND if row else ())
             fresh = row is None or row.removed or row.source != spec.name
-            if fresh:
-                await store.put_project(_row(row, project, spec))
-            changed = checkout.changed.get(name)
-            if fresh or changed is None or changed or problems_of(project):
+            changed = untold.get(name)
+            # Another process may have seen a commit between the two that this one compares.
+            between = row is not None and row.wanted != self._wanted.get(name, row.wanted)
+            if fresh or between or changed is None or changed or problems_of(project):
                 concerned.append(name)
+            self._wanted[name] = row.wanted if row else ""
         await store.want(spec.name, concerned, checkout.commit)
+        self._wanted |= dict.fromkeys(concerned, checkout.commit)
         for name in projects:
+            if name in self._taken[spec.name]:
+                continue
             if name in concerned:
                 await engine.trigger(f"project/{name}", f"commit {checkout.commit[:12]}")
             else:
@@ -136,20 +164,39 @@ class SourceTurns:
                 interval_s = projects[name].project.sync.interval_s
                 await engine.trigger(f"project/{name}", "interval", after_s=interval_s)
         await self._gone(row for name, row in rows.items() if name not in projects and not row.removed)
+        self._checkouts.tell(spec.name, checkout.commit)
+
+    async def _rows(self, source: str) -> list[ProjectRecord]:
+        """Every Project that the store has of a source."""
+        found: list[ProjectRecord] = []
+        while True:
+            rows, total = await self._deps.store.projects(source=source, page=Page(_MOST_ROWS, len(found)))
+            found += rows
+            if not rows or len(found) >= total:
+                return found
+
+    def _free(self, row: ProjectRecord) -> bool:
+        """Whether another source may take over this Project: the one that had it does not have it any more."""
+        return row.removed or row.source not in self._checkouts
+
+    async def _freed(self, source: str) -> bool:
+        """Whether a Project that was left out, since another source has it, may be taken over now."""
+        rows = [await self._deps.store.project(name) for name in sorted(self._taken.get(source, ()))]
+        return any(row is None or self._free(row) for row in rows)
 
     async def _unwatched(self, source: str) -> None:
         """Nobody watches this source any more: its Projects stay as they are, and say so."""
-        rows, _ = await self._deps.store.projects(source=source, page=_ALL)
-        for row in rows:
+        for row in await self._rows(source):
             if not row.removed:
                 gone = replace(row, removed=True, health=Health.UNKNOWN, reason="its source is not watched")
-                await self._deps.store.put_project(gone)
+                await self._deps.store.put_project(gone, keep=_RUN)
 
     async def _gone(self, rows: Iterable[ProjectRecord]) -> None:
         """Removing a Project file deletes nothing (rule I4)."""
         for row in rows:
             await self._deps.store.put_project(
-                replace(row, removed=True, health=Health.UNKNOWN, reason="its file is gone from the source")
+                replace(row, removed=True, health=Health.UNKNOWN, reason="its file is gone from the source"),
+                keep=_RUN,
             )
             message = f"Project {row.name} is gone from its source; its agents stay as they are"
             await self._event("project-removed", "warning", row, message)

@@ -95,12 +95,20 @@ async def test_a_broken_push_writes_nothing_and_drift_is_still_reported(world: W
             return row.wanted == broken and "problem" in row.reason
 
         await life.until(told)
-        row = await life.project()
+        row = await life.health("failed")
+        good_at = row.last_good_at
         assert row.revision == first
         assert first[:12] in row.reason
+        assert "agents/triage.yaml:4:1" in row.reason, "the first problem is told with its place"
+        assert ("failure", True) in [
+            (event.type, "agents/triage.yaml:4:1" in event.message and bool(event.hint))
+            for event in (await life.service.deps.store.events())[0]
+        ]
         world.edit("triage", instructions="Be rude.")
         await life.sync()
-        await life.health("drifted")
+        await life.until(lambda: life.events("drift"))
+        row = await life.project()
+        assert (row.health, row.last_good_at) == ("failed", good_at), "what Git says is not what is live"
         assert [line for line in world.writes() if "DELETE" in line] == []
         assert world.numbers("triage") == ["2", "1"], "nothing but the edit was made"
         world.agent("triage")
@@ -398,7 +406,8 @@ async def test_after_a_restart_drift_is_reported_against_the_last_good_commit(wo
     world.edit("triage", instructions="Be rude.")
     async with living(world, tmp_path) as life:
         await life.sync()
-        row = await life.health("drifted")
+        await life.until(lambda: life.events("drift"))
+        row = await life.health("failed")
         assert first[:12] in row.reason
         assert world.numbers("triage") == ["2", "1"]
         assert world.traffic("triage") == []

@@ -143,9 +143,20 @@ async def test_a_configuration_that_was_refused_is_on_the_first_page(local: Fron
     local.deps.configured.rejected = ("service.yaml:12:5: sources.1.ref: expected text",)
     local.deps.configured.rejected_at = seed.NOW - 60
     text = Read((await local.get("/")).text).said
-    assert "The new configuration was refused" in text
+    assert "The new configuration does not hold" in text
     assert "service.yaml:12:5: sources.1.ref: expected text" in text
     assert "The service goes on with the one of 1 d ago" in text
+
+
+async def test_a_page_fetches_itself_again_under_its_own_address(empty: Front):
+    name = "a b?c%2f#d"
+    await empty.store.put_project(ProjectRecord("prod", "agents"))
+    await empty.store.put_resources("prod", [ResourceRecord("prod", f"Agent/{name}", Health.UNMANAGED)], ())
+    path = f"/projects/prod/Agent/{quote(name, safe='')}"
+    for _ in range(2):
+        answer = await empty.get(path)
+        assert answer.status_code == 200
+        path = next(part["hx-get"] for part in Read(answer.text).of("div") if part.get("id") == "live")
 
 
 async def test_an_empty_service_says_how_it_fills(empty: Front):

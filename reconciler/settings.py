@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Final
 from reconciler.errors import InvalidInput
 
 PREFIX: Final = "RECONCILER_"
+_HOSTS: Final = re.compile(r"(?:\*\.)?[a-z0-9-]+(?:\.[a-z0-9-]+)+")
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,7 @@ class Settings:
         concurrency: agents worked on at once, 1 to 256 (`RECONCILER_CONCURRENCY`).
         git_timeout_s: longest silence of a Git remote, in seconds (`RECONCILER_GIT_TIMEOUT`).
         log_level: debug, info, warning or error (`RECONCILER_LOG`).
+        trusted_hosts: globs over hosts beside Azure's that get our token (`RECONCILER_TRUSTED_HOSTS`).
     """
 
     sandbox_state: Path
@@ -29,6 +32,7 @@ class Settings:
     concurrency: int = 32
     git_timeout_s: int = 60
     log_level: str = "warning"
+    trusted_hosts: tuple[str, ...] = ()
 
 
 def read(environ: Mapping[str, str]) -> Settings:
@@ -51,7 +55,21 @@ def read(environ: Mapping[str, str]) -> Settings:
         concurrency=_number(environ, "CONCURRENCY", 32, 256),
         git_timeout_s=_number(environ, "GIT_TIMEOUT", 60, 3600),
         log_level=level,
+        trusted_hosts=_hosts(environ),
     )
+
+
+def _hosts(environ: Mapping[str, str]) -> tuple[str, ...]:
+    text = environ.get(PREFIX + "TRUSTED_HOSTS", "")
+    globs = tuple(glob.strip().lower() for glob in text.split(",") if glob.strip())
+    for glob in globs:
+        # One that matches everything would undo what the setting is for.
+        if not _HOSTS.fullmatch(glob):
+            raise InvalidInput(
+                f"{PREFIX}TRUSTED_HOSTS has {glob!r}",
+                hint="Write names of hosts with a comma between them, such as `*.ai.example.com`.",
+            )
+    return globs
 
 
 def _number(environ: Mapping[str, str], name: str, default: int, most: int) -> int:

@@ -55,9 +55,16 @@ def address(endpoint: str, settings: Settings) -> str:
 async def connected(
     endpoint: str, settings: Settings, observer: Observer | None = None
 ) -> AsyncIterator[Pipe]:
-    """The pipeline to one endpoint, open while the block runs; the observer hears of each request."""
-    from reconciler.foundry.pipeline import open_pipe
+    """The pipeline to one endpoint, open while the block runs; the observer hears of each request.
 
+    Raises:
+        InvalidInput: the endpoint's host must not get our token.
+        StateError: the sandbox cannot use its state file.
+    """
+    from reconciler.foundry.pipeline import open_pipe
+    from reconciler.foundry.trust import check_trusted
+
+    check_trusted(endpoint, settings.trusted_hosts)
     where, most = address(endpoint, settings), settings.concurrency + 4
     async with open_pipe(where, connections=most, observer=observer) as pipe:
         yield pipe

@@ -71,11 +71,12 @@ async def _project(project: DesiredProject, loaded: Loaded, timeout_s: float) ->
     from reconciler.cli.checking import machine, network
     from reconciler.cli.checking.check import broken, ok
     from reconciler.errors import ReconcilerError
+    from reconciler.foundry.trust import check_trusted
     from reconciler.wiring import address
 
     stated = project.project.endpoint
     found = [machine.manifests(project), machine.owner(project), machine.mode(project)]
-    endpoint = stated
+    endpoint, why_not = stated, ""
     if stated.startswith("sandbox://"):
         tried = f"start the sandbox with {loaded.settings.sandbox_state}"
         try:
@@ -84,14 +85,21 @@ async def _project(project: DesiredProject, loaded: Loaded, timeout_s: float) ->
             return [*found, broken("sandbox", tried, error)]
         found.append(ok("sandbox", tried, f"{stated} is {endpoint} for the time of a run"))
     else:
-        found.append(ok("endpoint", "form of `endpoint`", stated))
+        try:
+            check_trusted(stated, loaded.settings.trusted_hosts)
+        except ReconcilerError as error:
+            found.append(broken("endpoint", "host of `endpoint`", error))
+            why_not = "its host does not get our token"
+        else:
+            found.append(ok("endpoint", "form of `endpoint`", stated))
     way = await network.way(endpoint, timeout_s)
-    reachable = all(check.status != "failed" for check in way)
-    return [*found, *way, *await _service(project, endpoint, reachable, timeout_s)]
+    if any(check.status == "failed" for check in way):
+        why_not = "it cannot be reached"
+    return [*found, *way, *await _service(project, endpoint, why_not, timeout_s)]
 
 
-async def _service(project: DesiredProject, endpoint: str, reachable: bool, timeout_s: float) -> list[Check]:
-    """Sign-in, and what one reading tells."""
+async def _service(project: DesiredProject, endpoint: str, why_not: str, timeout_s: float) -> list[Check]:
+    """Sign-in, and what one reading tells; `why_not` it cannot be read, "" when it can."""
     import time
 
     from reconciler.cli.checking import service
@@ -106,9 +114,8 @@ async def _service(project: DesiredProject, endpoint: str, reachable: bool, time
         except probe.NoSignIn as error:
             found = [service.not_signed_in(error.tried)]
     tried = f"list agents at {endpoint}"
-    if not reachable or found[0].status == "failed":
-        why = "signing in failed" if reachable else "it cannot be reached"
-        return [*found, skipped("reading", tried, why), service.writing()]
+    if why_not or found[0].status == "failed":
+        return [*found, skipped("reading", tried, why_not or "signing in failed"), service.writing()]
     try:
         answer = await probe.ask(endpoint, token=token, timeout_s=timeout_s)
     except probe.NoAnswer as error:

@@ -13,12 +13,17 @@ import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from reconciler import git_objects
 from reconciler.errors import InvalidInput, SourceError, SourceUnreachable
+from reconciler.git_credentials import Login
+from reconciler.location import GitUrl
 from reconciler.service import mirror as mirrors
 from reconciler.service.source import SourceReader
+from reconciler.service.source_limits import Calls, FetchLimits, Watched
 from tests.service.source.readers import PROJECT, agent, commit, git, reader, repo
 from tests.source.repos import black_hole, git_server, repository
 
@@ -233,8 +238,9 @@ def test_a_repository_over_its_limits_is_refused_and_one_within_is_read_again(
     assert source.checkout() is first
 
 
-def test_a_tree_that_contains_itself_over_and_over_is_refused(tmp_path):
+def test_a_tree_that_contains_itself_over_and_over_is_refused(tmp_path, monkeypatch):
     """Ten folders in each of ten levels are 27 objects, and ten thousand million files."""
+    monkeypatch.setattr(git_objects, "MAX_FILES_IN_ALL", 20_000)
     root = repository(tmp_path / "repo", {"a": "x"})
     entry = f"100644 blob {git(root, 'rev-parse', 'HEAD:a')}\ta"
     for _ in range(10):
@@ -243,7 +249,7 @@ def test_a_tree_that_contains_itself_over_and_over_is_refused(tmp_path):
     git(root, "update-ref", "refs/heads/main", git(root, "commit-tree", "-m", "x", tree))
     started = time.monotonic()
     error = refused(reader(tmp_path / "home", root))
-    assert "more than 500,000 files" in str(error)
+    assert "more than 20,000 files" in str(error)
     assert time.monotonic() - started < 20
 
 
@@ -354,12 +360,12 @@ class TestTheCache:
     def test_old_objects_go_after_some_fetches_and_old_snapshots_stay_readable(
         self, tmp_path, root, server, scheme, monkeypatch
     ):
-        monkeypatch.setattr(mirrors, "_FETCHES", 4)
+        monkeypatch.setattr(mirrors, "_FETCHES", 3)
         source = reader(tmp_path / "home", f"{server.url}/repo" if scheme == "http" else root)
         commit(root, {"big": "x" * 100_000, "noise": os.urandom(60_000).hex()})
         first = source.checkout()
         sizes = []
-        for number in range(9):
+        for number in range(7):
             commit(root, {"agents/a.yaml": agent("a", f"m{number}"), "noise": os.urandom(60_000).hex()})
             assert names(source.checkout()) == ["a", "b"]
             self.settled(source)
@@ -442,3 +448,23 @@ def test_a_mirror_opens_no_file_while_it_rests(tmp_path, root, server):
     checkouts = [source.checkout() for source in sources]
     assert open_files() == 0
     assert checkouts[0].loaded.snapshot.read("project.yaml") == PROJECT.encode()
+
+
+def test_a_transfer_without_end_is_given_up_and_ends_at_its_next_sign_of_life():
+    url = GitUrl("http", "h", "http://h/r")
+    limits = FetchLimits(silence_s=5, whole_s=0.3, most_bytes=1000, files=1)
+    watched = Watched(url, Login(), limits)
+    ended = threading.Event()
+
+    def transfer() -> None:
+        try:
+            for _ in range(100):
+                watched.transfer_progress(SimpleNamespace(received_bytes=10, total_objects=1))
+                time.sleep(0.05)
+        finally:
+            ended.set()
+
+    with pytest.raises(SourceUnreachable, match=r"took more than 0.3 s") as caught:
+        Calls(url, limits).run(transfer, watched)
+    assert "limits.timeout" in caught.value.hint
+    assert ended.wait(2)

@@ -28,6 +28,9 @@ class _Held:
     asked_at: float = 0.0
     # By Project: keys that changed since its last run; None for everything.
     changed: dict[str, frozenset[Key] | None] = field(default_factory=dict)
+    # The same since Projects were last told; `told` is the commit they were told of.
+    untold: dict[str, frozenset[Key] | None] = field(default_factory=dict)
+    told: str = ""
 
 
 class Checkouts:
@@ -85,8 +88,9 @@ class Checkouts:
             held.asked_at = time.monotonic()
             if held.newest is None or checkout.commit != held.newest.commit:
                 held.newest = checkout
-                for name, keys in checkout.changed.items():
-                    held.changed[name] = _together(held.changed.get(name, frozenset()), keys)
+                for changes in (held.changed, held.untold):
+                    for name, keys in checkout.changed.items():
+                        changes[name] = _together(changes.get(name, frozenset()), keys)
             return checkout
 
     def newest(self, source: str) -> Checkout | None:
@@ -100,6 +104,25 @@ class Checkouts:
     def take_changes(self, source: str, project: str) -> frozenset[Key] | None:
         """The same, and from now on they count as known; who takes them looks at all of them."""
         return self._held[source].changed.pop(project, frozenset())
+
+    def untold(self, source: str) -> Mapping[str, frozenset[Key] | None]:
+        """What changed, by Project, since the last commit that `tell` was called with.
+
+        A turn of a Project may read a commit that another process saw first, and a process may end between
+        seeing a commit and telling the Projects: then it is still to be told.
+        """
+        return dict(self._held[source].untold)
+
+    def told(self, source: str) -> str:
+        """The commit that Projects were last told of by this process, "" for none."""
+        return self._held[source].told
+
+    def tell(self, source: str, commit: str) -> None:
+        """Every Project that the commit changes knows of it."""
+        held = self._held[source]
+        if held.newest is not None and held.newest.commit == commit:
+            held.told = commit
+            held.untold.clear()
 
     def keep_good(self, loaded: Loaded, project: DesiredProject) -> None:
         """Remember a Project without problems, to report drift against while a later one has some."""

@@ -78,6 +78,10 @@ class ProjectRecord:
     removed: bool = False
 
 
+# What a look at the source says of a Project, at any time; everything else is what its last run came to.
+PROJECT_SETTINGS: Final = ("source", "endpoint", "owner", "mode", "interval_s", "removed")
+
+
 @dataclass(frozen=True)
 class Suspension:
     """A Project that a person stopped: no run writes until it is resumed."""

@@ -176,7 +176,7 @@ class SourceTurns:
                 return found
 
     def _free(self, row: ProjectRecord) -> bool:
-        """Whether another source may take over this Project: the one that had it does not have it any more."""
+        """Whether another source may take over this Project: the one that had it does not any more."""
         return row.removed or row.source not in self._checkouts
 
     async def _freed(self, source: str) -> bool:

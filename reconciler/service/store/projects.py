@@ -37,9 +37,9 @@ class Projects(Part):
     async def sources(self) -> tuple[SourceRecord, ...]:
         return await self._all(SOURCES, "name")
 
-    async def put_project(self, record: ProjectRecord) -> None:
+    async def put_project(self, record: ProjectRecord, *, keep: Collection[str] = ()) -> None:
         # A run takes minutes, and a newer commit may be seen meanwhile: its row must not undo that.
-        await self._put(Change(PROJECTS.put(keep=("wanted",)), (PROJECTS.row(record),)))
+        await self._put(Change(PROJECTS.put(keep=("wanted", *keep)), (PROJECTS.row(record),)))
 
     async def project(self, name: str) -> ProjectRecord | None:
         return await self._one(PROJECTS, ("name = ?", name))

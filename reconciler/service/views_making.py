@@ -233,7 +233,8 @@ def change_view(value: Json) -> ChangeView | None:
     """The plan for a resource; None where the report says nothing of it."""
     if not isinstance(value, dict):
         return None
-    steps = value.get("steps") or {}
+    steps = value.get("steps")
+    steps = steps if isinstance(steps, dict) else {}
     return ChangeView(
         action=_text(value, "action"),
         reason=_text(value, "reason"),

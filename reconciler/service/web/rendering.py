@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
+from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
@@ -19,6 +20,8 @@ from reconciler.service.web import wording
 from reconciler.service.web.statics import address
 
 NO_PULSE: Final = -1
+# What may stand in a path as it is (RFC 3986, 3.3).
+_IN_PATHS: Final = "/~:@!$&'()*+,;="
 
 
 @dataclass(frozen=True)
@@ -93,11 +96,12 @@ class Rendering:
     def page(self, visit: Visit, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
         """A page for somebody."""
         request = visit.request
-        here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        path = quote(request.scope["path"], safe=_IN_PATHS)
         text = self._templates.get_template(template).render(
             layout="living.html" if is_inside(request) else "layout.html",
             visit=visit,
-            here=here,
+            path=path,
+            here=path + (f"?{request.url.query}" if request.url.query else ""),
             ago=lambda at: wording.ago(at, visit.now),
             **values,
         )

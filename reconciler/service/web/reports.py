@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from reconciler.resource import Json
 from reconciler.service.views_making import change_view, condition_views, outcome_views, verdict_views
-from reconciler.service.views_models import ChangeView
+from reconciler.service.views_models import ChangeView, DriftView
 from reconciler.service.web.sides import Sides, sides
 
 # Of a run that touched a whole fleet the first of each are shown; the API has the whole report.
@@ -18,10 +18,12 @@ _MOST_FIELDS: Final = 12
 
 @dataclass(frozen=True)
 class Changed:
-    """One resource that was not simply equal. `more_fields` counts differences that are not shown."""
+    """One resource that was not simply equal. `edits` are what somebody changed outside of Git, with the
+    differences; `more_fields` counts differences that are not shown."""
 
     local: str
     change: ChangeView
+    edits: tuple[tuple[DriftView, tuple[Sides, ...]], ...]
     fields: tuple[Sides, ...]
     more_fields: int
 
@@ -76,7 +78,8 @@ def _changed(item: Mapping[str, Json]) -> Changed:
     change = change_view(item)
     assert change is not None, "a mapping is a change"
     fields = tuple(map(sides, change.fields[:_MOST_FIELDS]))
-    return Changed(_local(item), change, fields, max(0, len(change.fields) - _MOST_FIELDS))
+    edits = tuple((drift, tuple(map(sides, drift.fields[:_MOST_FIELDS]))) for drift in change.drift)
+    return Changed(_local(item), change, edits, fields, max(0, len(change.fields) - _MOST_FIELDS))
 
 
 def _told(report: Mapping[str, Json], name: str, views: Any) -> tuple[Told, ...]:

@@ -11,12 +11,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ExceptionHandler
 
-from reconciler.errors import ReconcilerError
+from reconciler.errors import ReconcilerError, explain
 from reconciler.service.auth.authenticator import Authenticator, Caller
 from reconciler.service.auth.routes import SignInPage, sign_in_at
 from reconciler.service.deps import Deps
 from reconciler.service.refusals import Forbidden, NotFound, Refusal, SignInNeeded, TooMany
 from reconciler.service.web.rendering import NO_PULSE, Rendering, Visit, is_inside
+from reconciler.service.web.wording import printable
 
 log = structlog.get_logger("reconciler")
 
@@ -67,7 +68,7 @@ class Serving:
             return _to_sign_in(request)
         status = error.status if isinstance(error, Refusal) else 503
         if status == 503:
-            log.error("page_failed", path=request.url.path, error=str(error))
+            log.error("page_failed", path=printable(request.url.path), error=explain(error))
         answer = self.error(request, caller, status, sentence(str(error)), error.hint)
         if isinstance(error, TooMany):
             answer.headers["Retry-After"] = str(error.retry_after_s)
@@ -106,6 +107,7 @@ class Serving:
             return self.error(request, caller, status, sentence(str(known)), known.hint)
 
         async def broken(request: Request, error: Exception) -> Response:
+            log.error("page_broken", path=printable(request.url.path), error=explain(error))
             hint = "Load the page again; the service's log says what happened."
             return self.error(request, None, 500, "The page could not be made.", hint)
 

@@ -145,7 +145,7 @@ async def test_a_configuration_that_was_refused_is_on_the_first_page(local: Fron
     text = Read((await local.get("/")).text).said
     assert "The new configuration does not hold" in text
     assert "service.yaml:12:5: sources.1.ref: expected text" in text
-    assert "The service goes on with the one of 1 d ago" in text
+    assert "the service goes on as configured 1 d ago" in text
 
 
 async def test_a_page_fetches_itself_again_under_its_own_address(empty: Front):

@@ -37,6 +37,15 @@ class Service:
         """Turn switches of one project, for example `latency_s=0.05`."""
         self._own("PUT", "settings", project, changes)
 
+    def faults(self, project: str, rules: Sequence[dict[str, Any]]) -> None:
+        """Script what happens to requests of one project, as `PUT /_sandbox/faults` takes it."""
+        self._own("PUT", "faults", project, list(rules))
+
+    def unset(self, project: str) -> None:
+        """Forget every switch and fault of one project."""
+        self._own("DELETE", "settings", project)
+        self._own("DELETE", "faults", project)
+
     def forget(self, project: str) -> None:
         """Start counting requests anew."""
         self._own("DELETE", "requests", project)
@@ -46,14 +55,14 @@ class Service:
         counts: dict[str, int] = self._own("GET", "requests", project)["counts"]
         return sum(counts.values())
 
-    def log(self, project: str) -> list[dict[str, Any]]:
-        """Those requests, in the order in which they came."""
+    def log(self, project: str = "") -> list[dict[str, Any]]:
+        """Those requests, in the order in which they came; of every project by default."""
         entries: list[dict[str, Any]] = self._own("GET", "requests", project)["log"]
         return entries
 
     def _own(self, method: str, path: str, project: str, body: Any = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
-        url = f"{self.url}/_sandbox/{path}?project={quote(project)}"
+        url = f"{self.url}/_sandbox/{path}" + (f"?project={quote(project)}" if project else "")
         request = urllib.request.Request(url, data, {"Content-Type": "application/json"}, method=method)
         with urllib.request.urlopen(request, timeout=120) as answer:
             text = answer.read()

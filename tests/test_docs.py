@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from typer.main import get_command
 
 from reconciler.cli import app
+from reconciler.cli.starter import GITHUB
 from reconciler.kinds.registry import KINDS
 from reconciler.policies import rules as policy_rules
 from reconciler.project_spec import ProjectSpec
@@ -235,3 +236,10 @@ def test_links_of_the_documents_lead_somewhere() -> None:
     for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", SEMANTICS):
         for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
             assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def test_workflows_use_actions_that_run_on_a_node_that_is_not_retired() -> None:
+    shown = [README, *(file.read_text(encoding="utf-8") for file in (ROOT / "docs").glob("*.md")), GITHUB]
+    used = set(re.findall(r"uses: ((?:actions|azure)/\S+)", "\n".join(shown)))
+
+    assert used == {"actions/checkout@v6", "actions/setup-python@v6", "azure/login@v3"}

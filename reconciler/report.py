@@ -281,8 +281,9 @@ def _conditions(course: Course, mask: Masker, now: int) -> tuple[Condition, ...]
         found[str(outcome.key)] = Condition(
             str(outcome.key), kind, True, outcome.reason or "Failed", text, now
         )
-    ready = not found and not course.plan.refused
-    reason = "InSync" if ready else "Refused" if course.plan.refused else "NotInSync"
+    ready = not (found or course.plan.refused or course.failed)
+    bad = "Failed" if course.failed else "Refused" if course.plan.refused else "NotInSync"
+    reason = "InSync" if ready else bad
     return (*found.values(), Condition("", "Ready", ready, reason, "", now))
 
 

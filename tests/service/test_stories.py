@@ -99,6 +99,7 @@ async def test_a_broken_push_writes_nothing_and_drift_is_still_reported(world: W
         good_at = row.last_good_at
         assert row.revision == first
         assert first[:12] in row.reason
+        assert [(one["type"], one["reason"]) for one in row.conditions] == [("Ready", "Failed")]
         assert "agents/triage.yaml:4:1" in row.reason, "the first problem is told with its place"
         assert ("failure", True) in [
             (event.type, "agents/triage.yaml:4:1" in event.message and bool(event.hint))

@@ -317,9 +317,9 @@ def _ordered(judge: _Judge, counts: Counter[str]) -> Iterator[Finding]:
             counts["broken commits"] += 1
             until = heads[index + 1].at if index + 1 < len(heads) else float("inf")
             for write in judge.writes:
-                if write.project == project and write.at < until and not _seen(judge, project, write.at):
-                    if write.at > push.done_at:
-                        yield Finding("broken", write.at, _said(write, "the manifests are broken"))
+                within = write.project == project and push.done_at < write.at < until
+                if within and not _seen(judge, project, write.at):
+                    yield Finding("broken", write.at, _said(write, "the manifests are broken"))
 
 
 def _seen(judge: _Judge, project: str, at: float) -> bool:

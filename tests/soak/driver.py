@@ -1,4 +1,4 @@
-"""Does at random what developers, people in the portal, operators and bad luck do, and undoes the bad luck."""
+"""Does at random what developers, people in the portal, operators and bad luck do, and undoes bad luck."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class _Later:
 
 
 class Driver:
-    """One action after the other until the time is over; `settle` takes back all that was only for a while."""
+    """One action after the other until the time is over; `settle` takes back what was only for a while."""
 
     def __init__(self, scene: Scene, random_: random.Random) -> None:
         self.scene, self.random = scene, random_

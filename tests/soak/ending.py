@@ -30,7 +30,7 @@ class Ending:
 
 
 def rest(scene: Scene, within_s: float) -> list[str]:
-    """Wait until every Project has been looked at, at its newest commit, and nothing goes on; what does not."""
+    """Wait until every Project was looked at, at its newest commit, and nothing goes on; what does not."""
     deadline, still = time.monotonic() + within_s, 0
     unsettled: list[str] = ["nothing was asked"]
     while time.monotonic() < deadline:

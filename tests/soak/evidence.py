@@ -142,6 +142,8 @@ def _write(entry: Mapping[str, Any], mine: str) -> Write | None:
     # /api/projects/PROJECT/agents/NAME[:verb][/versions[/NUMBER]]
     if entry["method"] == "GET" or len(parts) < 6 or parts[4] != "agents":
         return None
+    if parts[6:7] == ["endpoint"]:
+        return None  # somebody talks to an agent
     name, _, verb = parts[5].partition(":")
     number = parts[7] if len(parts) > 7 else ""
     match entry["method"]:

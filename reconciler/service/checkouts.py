@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,7 +26,7 @@ class _Held:
     identity: tuple[SourceSpec, tuple[str, ...]]
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     newest: Checkout | None = None
-    asked_at: float = 0.0
+    asked_at: float = -math.inf
     # By Project: keys that changed since its last run; None for everything.
     changed: dict[str, frozenset[Key] | None] = field(default_factory=dict)
     # The same since Projects were last told; `told` is the commit they were told of.
@@ -66,6 +67,8 @@ class Checkouts:
             SourceError: the server does not answer, or the ref is gone.
         """
         held = self._held[source]
+        # What it said before counts no more while it is asked, and after it gave no answer.
+        held.asked_at = -math.inf
         head = await asyncio.to_thread(held.reader.head)
         held.asked_at = time.monotonic()
         return head

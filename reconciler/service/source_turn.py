@@ -113,9 +113,6 @@ class SourceTurns:
         problems = error.problems if isinstance(error, InvalidInput) else ()
         self._deps.metrics.fetches.labels(record.name, "failed").inc()
         log.warning("source_unread", source=record.name, error=messages, hint=error.hint)
-        if not record.error:
-            first = f"source {record.name}: {messages[0]}"
-            await self._event("source-stale", "error", record, first, error.hint)
         now = self._deps.now()
         shown = tuple(str(problem) for problem in problems[:_MOST_PROBLEMS])
         await self._deps.store.put_source(
@@ -128,6 +125,9 @@ class SourceTurns:
                 problems=shown,
             )
         )
+        if not record.error:
+            first = f"source {record.name}: {messages[0]}"
+            await self._event("source-stale", "error", record, first, error.hint)
 
     async def _tell(self, spec: SourceSpec, checkout: Checkout) -> None:
         """Trigger the Projects that this checkout changes; the others go on in their own time."""

@@ -82,7 +82,7 @@ class Sights:
         loaded, failed = checkout.loaded, None
         problems = problems_of(project)
         if problems and not (project.invalid_skipped and problems == project.problems):
-            good = self._checkouts.last_good(row.name) or await self._found_again(row)
+            good = await self._good(row)
             if good is None:
                 return _with_problems(invalid(project), project)
             loaded, project = good
@@ -106,6 +106,17 @@ class Sights:
                 raise
             return known, stale or str(error)
 
+    async def _good(self, row: ProjectRecord) -> tuple[Loaded, DesiredProject] | None:
+        """The newest state without problems: what this process read, or what another one ran since."""
+        known = self._checkouts.last_good(row.name)
+        if known is not None and known[0].revision == row.revision:
+            return known
+        found = await self._found_again(row)
+        if found is None or (known is not None and _time(known[0]) > _time(found[0])):
+            return known
+        self._checkouts.keep_good(*found)
+        return found
+
     async def _found_again(self, row: ProjectRecord) -> tuple[Loaded, DesiredProject] | None:
         """The Project as the last run had it, after a restart; None where the repository cannot give it."""
         if not row.revision:
@@ -117,7 +128,6 @@ class Sights:
             return None
         for project in loaded.projects:
             if project.project.name == row.name and not problems_of(project):
-                self._checkouts.keep_good(loaded, project)
                 return loaded, project
         return None
 
@@ -148,6 +158,11 @@ def _instead(problems: Sequence[Problem], newest: str, good: str) -> Failed:
         "Correct the manifests. Nothing is written until then; drift is still reported.",
         tuple(problems),
     )
+
+
+def _time(loaded: Loaded) -> int:
+    revision = loaded.snapshot.revision
+    return revision.time if revision else 0
 
 
 def _unread(why: str) -> str:

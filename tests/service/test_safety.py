@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -210,3 +212,22 @@ async def test_a_commit_that_takes_back_what_another_process_saw_is_told_at_once
         await life.at(third)
         await life.until(lambda: world.traffic("triage") == [("1", 100)])
         await idle(life)
+
+
+@pytest.mark.rule("V2")
+async def test_drift_is_reported_against_what_another_process_ran_last(world: World, tmp_path: Path):
+    world.agent("triage")
+    first = world.commit()
+    async with living(world, tmp_path) as life:
+        await life.at(first)
+        await life.health("in-sync")
+        world.agent("triage", prompt("Answer at length."))
+        second = world.commit()
+        assert (await asyncio.to_thread(world.apply)).exit_code == 0
+        store = life.service.deps.store
+        await store.put_project(replace(await life.project(), revision=second))
+        world.write("agents/triage.yaml", "apiVersion: reconciler/v1\nkind: Agent\nspec: {oops\n")
+        broken = await life.push()
+        row = await life.health("failed")
+        assert (row.wanted, row.revision) == (broken, second)
+        assert await life.events("drift") == []

@@ -56,7 +56,8 @@ _FORMS: Final = tuple(
         ("pwd=", r"(?i:((?:^|[;?&\s\"'])pwd=))[^;&\s\"']{4,}", rf"\1{MASK}"),
         ("sig=", r"(?i:((?:^|[;?&\s\"'])sig=))[^;&\s\"']{4,}", rf"\1{MASK}"),
         ("client_secret=", r"(?i:((?:^|[;?&\s\"'])client_secret=))[^;&\s\"']{4,}", rf"\1{MASK}"),
-        ("://", r"(?<=://)[^\s/@\"'<>]+@", f"{MASK}@"),
+        # `git` is everybody's user at an SSH server, and USER stands in remedies.
+        ("://", r"(?<=://)(?!(?:git|USER)@)[^\s/@\"'<>]+@", f"{MASK}@"),
         ("eyj", r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*", MASK),
         ("gh", r"\bgh[oprsu]_[A-Za-z0-9]{20,}", MASK),
         ("github_pat_", r"\bgithub_pat_[A-Za-z0-9_]{20,}", MASK),

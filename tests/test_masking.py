@@ -20,6 +20,7 @@ JWT = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.abcDEF_123"
         pytest.param("GET /?q=s3cr3t-value%21", f"GET /?q={MASK}%21", id="known-value-in-a-url"),
         pytest.param("https://bob:pw@host/repo", f"https://{MASK}@host/repo", id="password-in-a-url"),
         pytest.param("https://ghp_tok@host/repo", f"https://{MASK}@host/repo", id="user-in-a-url"),
+        pytest.param("ssh://git@host/repo, postgresql://USER@HOST/DATABASE", None, id="public-user-in-a-url"),
         pytest.param("Authorization: Bearer abcdefgh123", f"Authorization: Bearer {MASK}", id="bearer"),
         pytest.param(f"token {JWT}.", f"token {MASK}.", id="jwt"),
         pytest.param("x;AccountKey=abcd1234==;y", f"x;AccountKey={MASK};y", id="storage-key"),

@@ -77,7 +77,7 @@ def load_config(path: Path, environ: Mapping[str, str]) -> Config:
         raise InvalidInput(
             f"cannot read the configuration {path}: {error.strerror}",
             hint="Name the file with --config; docs/service.md shows the least that works.",
-        ) from error
+        ) from None
     return config_of(content, path, environ)
 
 

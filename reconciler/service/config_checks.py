@@ -307,7 +307,7 @@ def _notify(checked: Checked) -> Iterator[Finding]:
             message = f"the name `{notify.name}` is already that of notification {other + 1}"
             yield Finding(("notify", index, "name"), message, "Give each a name of its own.")
     if checked.spec.notify and find_spec("apprise") is None:
-        yield _extra(("notify",), "notifications", "apprise", "notify")
+        yield _extra(("notify",), "sending messages", "apprise", "notify")
         return
     for index, notify in enumerate(checked.spec.notify):
         url = checked.secrets.get(notify.url)

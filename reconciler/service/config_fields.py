@@ -27,11 +27,14 @@ _NO_REF: Final = re.compile(r"[\x00-\x20\x7f~^:\\]|\.\.|@\{|//|^[-/]|[/.]$|\.loc
 
 
 def _text(check: Callable[[str], None]) -> BeforeValidator:
-    """A check of text; what is no text is left to pydantic, which says so."""
+    """A check of text; what is no text is left to pydantic, which says so.
+
+    A number that would be wrong as text too is told as that, so that nobody quotes it in vain.
+    """
 
     def validate(value: Any) -> Any:
-        if isinstance(value, str):
-            check(value)
+        if isinstance(value, str | int | float) and not isinstance(value, bool):
+            check(str(value))
         return value
 
     return BeforeValidator(validate)

@@ -8,6 +8,7 @@ from reconciler.location import redact
 from reconciler.service.config import Config
 from reconciler.service.config_fields import is_loopback, listen_at
 from reconciler.service.config_spec import AuthSpec, Secret, ServiceSpec, SourceSpec
+from reconciler.service.store.opening import sqlite_path
 from reconciler.suggest import listed
 
 
@@ -24,7 +25,9 @@ def _lines(config: Config) -> Iterator[str]:
     for source in spec.sources:
         yield f"  {source.name}: {'; '.join(_of_source(source))}"
     yield f"Listens at {spec.listen}{_reached(spec)}."
-    yield f"Keeps history in {redact(spec.store)}: {_kept(spec)}."
+    path = sqlite_path(spec.store)
+    kept_in = redact(spec.store) if path is None else path.absolute()
+    yield f"Keeps history in {kept_in}: {_kept(spec)}."
     if spec.auth is not None:
         yield f"Signs people in with {_ways(spec.auth)}; {_roles(spec.auth)}."
     for notify in spec.notify:

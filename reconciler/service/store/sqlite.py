@@ -43,9 +43,10 @@ class SqliteDatabase:
         await self.close()
         # SQLite would only say that it cannot open the file, now and for ever.
         if not self._path.parent.is_dir():
+            root = "" if self._path.is_absolute() else f"; from the root it is `sqlite:////{self._path}`"
             raise StateError(
                 f"cannot use the store {self._path}: its folder does not exist",
-                hint=f"Make it (`mkdir -p {self._path.parent}`), or choose another path.",
+                hint=f"Make it (`mkdir -p {self._path.parent}`), or choose another path{root}.",
             )
         if self._path.is_dir():
             raise StateError(

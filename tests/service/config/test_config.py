@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.errors import InvalidInput
+from reconciler.errors import InvalidInput, explain
 from reconciler.service.config import load_config
 from reconciler.service.config_spec import Secret, seconds
 from reconciler.service.config_text import check_text
@@ -219,6 +219,13 @@ def test_a_file_that_is_not_there_is_told_with_the_flag(tmp_path: Path) -> None:
 
     assert "cannot read the configuration" in str(caught.value)
     assert "--config" in caught.value.hint
+    assert len(explain(caught.value)) == 1, "the reason is told once"
+
+
+def test_a_check_shows_where_a_relative_store_would_be(tmp_path: Path) -> None:
+    text = check_text(loaded(tmp_path, SOURCE))
+
+    assert f"Keeps history in {Path.cwd()}/store.db:" in text
 
 
 def test_mounted_secrets_may_be_readable_for_everybody_in_the_container(tmp_path: Path) -> None:

@@ -159,6 +159,9 @@ async def test_a_file_whose_folder_is_missing_says_how_to_make_it(tmp_path: Path
     with pytest.raises(StateError, match="its folder does not exist") as refused:
         await open_store(f"sqlite:///{tmp_path}/var/store.db").open()
     assert f"mkdir -p {tmp_path}/var" in refused.value.hint
+    with pytest.raises(StateError, match="its folder does not exist") as refused:
+        await open_store("sqlite:///no-such-folder/store.db").open()
+    assert "`sqlite:////no-such-folder/store.db`" in refused.value.hint
     with pytest.raises(StateError, match="it is a folder"):
         await open_store(f"sqlite:///{tmp_path}").open()
 

@@ -26,8 +26,11 @@ from reconciler.settings import Settings
 
 # A whole fetch may take this many times the silence that is allowed: ten minutes by default.
 _WHOLE: Final = 10
-# What signs in at Git servers and at Azure, by the names that their libraries look for.
-_SECRET: Final = re.compile(r"RECONCILER_GIT_.*|AZURE_CLIENT_(SECRET|CERTIFICATE.*)|AZURE_PASSWORD")
+# What signs in at Git servers, Azure, the store and proxies, by the names that their libraries look for.
+_SECRET: Final = re.compile(
+    r"RECONCILER_(GIT_.*|TOKEN)|AZURE_CLIENT_(SECRET|CERTIFICATE.*)|AZURE_PASSWORD|IDENTITY_HEADER|MSI_SECRET"
+    r"|PG.*|OTEL_.*_HEADERS|(?i:(https?|all)_proxy)"
+)
 
 
 @dataclass(frozen=True)
@@ -132,7 +135,8 @@ class SourceReader:
 
         Args:
             ref: a full name, such as `refs/pull/7/head`.
-            environ: where `values_from_env` come from; the credentials are those of the source.
+            environ: where `values_from_env` come from, but for secrets of the service; the credentials are
+                those of the source.
 
         Raises:
             SourceUnreachable: the server does not answer in time.
@@ -143,7 +147,8 @@ class SourceReader:
         with self._alone:
             snapshot = self._mirror.snapshot(self._mirror.fetch(name, commit))
             earlier = self._earlier.fork()
-        projects = load(snapshot, environ=environ, kinds=KINDS, earlier=earlier, handles=self._handles)
+        allowed = {name: value for name, value in environ.items() if name in self._environ}
+        projects = load(snapshot, environ=allowed, kinds=KINDS, earlier=earlier, handles=self._handles)
         return Loaded(snapshot, projects, self._settings, revision_text(snapshot))
 
     def _handles(self, project: str) -> bool:

@@ -89,7 +89,8 @@ async def running(config: Config, settings: Settings, environ: Mapping[str, str]
         parts.checkouts.configure(config)
         tracing.set_up(environ, deps.replica)
         stack.push_async_callback(asyncio.to_thread, tracing.close)
-        web = make_web(deps, Looker(deps, parts.connections).look, watchdog)
+        looker = Looker(deps, parts.connections, parts.checkouts)
+        web = make_web(deps, looker.look, watchdog)
         service = Running(_url(listener), deps, asyncio.Event())
         works = {
             "engine": engine.serve(tracing.traced(parts.turns().turn), stop),

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
 from reconciler import __version__
 from reconciler.service.auth.identity import EVERYTHING, Scope
 from reconciler.service.deps import Deps
-from reconciler.service.records import FIRST, Page, ProjectRecord, ResourceRecord
-from reconciler.service.refusals import NotFound
+from reconciler.service.records import FIRST, Page, ProjectRecord, ResourceRecord, SourceRecord
+from reconciler.service.refusals import NotFound, Refusal
 from reconciler.service.views_graph import graph
 from reconciler.service.views_making import (
     Said,
@@ -48,6 +48,7 @@ from reconciler.service.views_service import (
     RunDetail,
     RunView,
     ServiceView,
+    SourceView,
 )
 from reconciler.service.views_versions import Look, Looks, remembered, timeline
 from reconciler.suggest import did_you_mean
@@ -58,6 +59,8 @@ V = TypeVar("V")
 _ROWS: Final = 1000
 # Rows that a graph is made of; a page that draws more is not read by anybody.
 _MOST_GRAPHED: Final = 2000
+# Rows of several Projects are put together here and not by the store, up to this one.
+_MOST_MERGED: Final = 10_000
 
 
 @dataclass(frozen=True)
@@ -150,7 +153,7 @@ class Views:
             summary=summary_of(record),
             conditions=condition_views(record.conditions),
             pinned=tuple(pin_view(pin, said.now) for pin in said.pins_of(name)),
-            from_source=source_view(source, said.now) if source else None,
+            from_source=_seen(source, said.now, scope) if source else None,
             run=run_view(runs[0]) if runs else None,
         )
 
@@ -325,14 +328,13 @@ class Views:
         """Rows of what grows: of one Project, of all of them, or of those in the scope put together."""
         if scope.whole:
             return await read(**asked, page=page)
-        names = (
-            [asked["project"]] if asked["project"] else [row.name for row in await self._every_project({})]
-        )
+        if asked["project"]:
+            return await read(**asked, page=page) if asked["project"] in scope else ((), 0)
         found: list[R] = []
         total, needed = 0, page.offset + page.limit
-        for name in names:
-            if name not in scope:
-                continue
+        if needed > _MOST_MERGED:
+            raise Refusal(f"lists of several Projects end at row {_MOST_MERGED:,}", hint="Ask for one.")
+        for name in (row.name for row in await self._every_project({}) if row.name in scope):
 
             async def some(part: Page, name: str = name) -> tuple[tuple[R, ...], int]:
                 return await read(**(asked | {"project": name}), page=part)
@@ -365,12 +367,17 @@ class Views:
                 rejected=configured.rejected if scope.whole else (),
             ),
             sources=tuple(
-                source_view(source, now)
+                _seen(source, now, scope)
                 for source in await self._deps.store.sources()
                 if scope.whole or source.name in shown
             ),
             projects=dict(sorted(counts.items())),
         )
+
+
+def _seen(record: SourceRecord, now: float, scope: Scope) -> SourceView:
+    """A source; problems of its files name whatever is in it, also what is outside of the scope."""
+    return source_view(record if scope.whole else replace(record, problems=()), now)
 
 
 def _started(record: Any) -> Any:

@@ -23,6 +23,8 @@ FRESH_S: Final = 15.0
 # A page must not wait for a service that is down; what the last run left is better than nothing.
 TIMEOUT_S: Final = 4.0
 _MOST_KEPT: Final = 256
+# Looks under way at once: they share the pace of the endpoint with the runs, which come first.
+_MOST_AT_ONCE: Final = 16
 
 
 class Looks:
@@ -33,6 +35,7 @@ class Looks:
         self._clock = clock
         self._kept: OrderedDict[tuple[str, str], tuple[float, float, asyncio.Task[Live | None]]]
         self._kept = OrderedDict()
+        self._under_way: set[asyncio.Task[Live | None]] = set()
 
     async def live(self, project: str, resource: str, changed_at: float = 0.0) -> tuple[Live | None, str]:
         """The agent, and why it could not be read, "" when it was.
@@ -43,6 +46,8 @@ class Looks:
         if self._look is None:
             return None, "the service is not asked from here"
         task = self._task(self._look, (project, resource), changed_at)
+        if task is None:
+            return None, "too many agents are being looked at just now"
         try:
             # Shielded: whoever asked first may go away, and others wait for the same answer.
             return await asyncio.wait_for(asyncio.shield(task), TIMEOUT_S), ""
@@ -55,14 +60,19 @@ class Looks:
         """Ask again next time."""
         self._kept.pop((project, resource), None)
 
-    def _task(self, look: Look, key: tuple[str, str], changed_at: float) -> asyncio.Task[Live | None]:
+    def _task(self, look: Look, key: tuple[str, str], changed_at: float) -> asyncio.Task[Live | None] | None:
+        """The look at this agent, one that is fresh or a new one; None where too many are under way."""
         now = self._clock()
         at, row_at, kept = self._kept.get(key, (0.0, 0.0, None))
         if kept is not None and row_at == changed_at and now - at < FRESH_S and not _failed(kept):
             return kept
+        if len(self._under_way) >= _MOST_AT_ONCE:
+            return None
         task = asyncio.ensure_future(_asked(look, *key))
         # Where nobody waits any more, its failure is nobody's news.
         task.add_done_callback(_failed)
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
         self._kept[key] = (now, changed_at, task)
         self._kept.move_to_end(key)
         while len(self._kept) > _MOST_KEPT:

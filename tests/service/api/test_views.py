@@ -8,9 +8,13 @@ from typing import Any
 import pytest
 
 from reconciler.errors import ServiceUnreachable
+from reconciler.masking import Masker
 from reconciler.resource import Failure, Health, Key, Live, Mark, Version
+from reconciler.service.auth.identity import Scope
+from reconciler.service.look import masked
 from reconciler.service.records import (
     Approved,
+    Page,
     Pin,
     ProjectRecord,
     ResourceRecord,
@@ -18,6 +22,8 @@ from reconciler.service.records import (
     Suspension,
 )
 from reconciler.service.records import Health as State
+from reconciler.service.refusals import Refusal
+from reconciler.service.views import EventFilter
 from reconciler.service.views_graph import MOST_NODES, graph
 from reconciler.service.views_versions import Looks, author, remembered
 from tests.service.api.world import NOW, SHA, Front
@@ -229,3 +235,61 @@ def test_the_graph_around_one_agent_leaves_out_who_only_shares_a_model() -> None
 
     assert {n.name for n in found.nodes} == {"a", "b", "c", "gpt", "user"}
     assert found.left_out == 0
+
+
+async def test_few_looks_are_under_way_at_once() -> None:
+    """Somebody who opens every agent must not take the endpoint's pace from the runs."""
+    asked: list[str] = []
+    answer = asyncio.Event()
+
+    async def look(project: str, resource: str) -> Live | None:
+        asked.append(resource)
+        await answer.wait()
+        return None
+
+    looks = Looks(look)
+    wanted = [asyncio.ensure_future(looks.live("prod", f"Agent/a{number}")) for number in range(500)]
+    await asyncio.sleep(0.05)
+    assert len(asked) == 16
+    answer.set()
+    whys = [why for _, why in await asyncio.gather(*wanted)]
+    assert whys.count("") == 16
+    assert set(whys) == {"", "too many agents are being looked at just now"}
+    assert await looks.live("prod", "Agent/a499") == (None, "")
+
+
+def test_what_failed_versions_say_is_masked() -> None:
+    """A container that does not start may print its environment."""
+    failed = Version("9", {}, Health.FAILED, failure=Failure("failed", "exit 1: KEY=geheim1 in geheim1"))
+    live = Live(KEY, failed, versions=(failed, Version("8", {})))
+
+    shown = masked(live, Masker({"geheim1"}))
+
+    assert [v.failure and v.failure.message for v in shown.known] == ["exit 1: KEY=*** in ***", None]
+
+
+async def test_problems_of_a_source_are_for_those_who_see_all_of_it(local: Front) -> None:
+    record = SourceRecord("agents", "u", error="1 problem", problems=("dev/secret.yaml:1:1: wrong",))
+    await local.deps.store.put_source(record)
+    some = Scope(("prod",))
+
+    (whole,) = (await local.views.service()).sources
+    (part,) = (await local.views.service(some)).sources
+    project = await local.views.project("prod", some)
+
+    assert whole.problems == record.problems
+    assert (part.problems, part.error) == ((), "1 problem")
+    assert project.from_source is not None
+    assert project.from_source.problems == ()
+
+
+async def test_nobody_makes_the_service_read_a_whole_history_into_memory(local: Front) -> None:
+    some = Scope(("prod", "stage"))
+
+    with pytest.raises(Refusal, match="end at row"):
+        await local.views.events(some, page=Page(50, 10**9))
+    of_one = await local.views.events(some, EventFilter(project="prod"), Page(50, 10**9))
+    hidden = await local.views.events(some, EventFilter(project="dev"))
+
+    assert of_one.items == ()
+    assert (hidden.items, hidden.total) == ((), 0)

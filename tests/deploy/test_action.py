@@ -193,21 +193,32 @@ def test_another_version_comes_from_the_index_and_no_summary_is_written(
     assert job.file("temp/pip").splitlines()[-1] == "foundry-reconciler==0.1.0"
 
 
+_BOT = {"login": "github-actions[bot]", "type": "Bot"}
+_SOMEBODY = {"login": "mallory", "type": "User"}
+
+
 class _Comments(BaseHTTPRequestHandler):
-    """The comments of one pull request."""
+    """The comments of one pull request, for the token of a job, to which only GraphQL says who it is."""
 
     kept: list[dict[str, Any]]
     status = 0
 
     def do_GET(self) -> None:
-        self._answer(200, self.kept)
+        if self.path == "/user":
+            self._answer(403, {"message": "Resource not accessible by integration"})
+        else:
+            self._answer(200, self.kept)
 
     def do_POST(self) -> None:
-        self._keep({"id": len(self.kept) + 1, "body": self._body()})
+        asked = self._body()
+        if self.path == "/graphql":
+            self._answer(200, {"data": {"viewer": {"login": _BOT["login"]}}})
+        else:
+            self._keep({"id": len(self.kept) + 1, "user": _BOT, "body": asked["body"]})
 
     def do_PATCH(self) -> None:
         (found,) = [each for each in self.kept if self.path.endswith(f"/issues/comments/{each['id']}")]
-        found["body"] = self._body()
+        found["body"] = self._body()["body"]
         self._answer(200, found)
 
     def _keep(self, comment: dict[str, Any]) -> None:
@@ -217,10 +228,10 @@ class _Comments(BaseHTTPRequestHandler):
             self.kept.append(comment)
             self._answer(201, comment)
 
-    def _body(self) -> str:
-        text: str = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["body"]
+    def _body(self) -> dict[str, str]:
+        body: dict[str, str] = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         assert self.headers["Authorization"] == "Bearer fake-token"
-        return text
+        return body
 
     def _answer(self, status: int, body: Any) -> None:
         content = json.dumps(body).encode()
@@ -237,7 +248,7 @@ class _Comments(BaseHTTPRequestHandler):
 @pytest.fixture
 def comments(job: Job) -> Iterator[type[_Comments]]:
     """A pull request that somebody commented already."""
-    handler = type("Comments", (_Comments,), {"kept": [{"id": 1, "body": "Looks good."}]})
+    handler = type("Comments", (_Comments,), {"kept": [{"id": 1, "user": _SOMEBODY, "body": "Looks good."}]})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = Thread(target=server.serve_forever)
     thread.start()
@@ -264,6 +275,20 @@ def test_a_pull_request_has_one_comment_that_is_kept_up_to_date(
     assert comments.kept[0]["body"] == "Looks good."
     assert "Plan: 1 to add" not in comments.kept[1]["body"]
     assert comments.kept[1]["body"].startswith("<!-- reconciler:")
+
+
+def test_a_comment_of_somebody_else_with_our_marker_is_left_alone(
+    job: Job, repository: Path, python: Path, comments: type[_Comments]
+) -> None:
+    inputs = {"python": str(python), "path": str(repository)}
+    job.run(inputs)
+    ours = comments.kept.pop()
+    forged = ours["body"].replace("1 to add", "0 to add")
+    comments.kept.append({"id": 2, "user": _SOMEBODY, "body": forged})
+    job.run(inputs)
+    job.run(inputs)
+
+    assert [each["body"] for each in comments.kept] == ["Looks good.", forged, ours["body"]]
 
 
 def test_a_comment_that_cannot_be_written_fails_nothing(

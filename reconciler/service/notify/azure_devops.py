@@ -9,10 +9,12 @@ from urllib.parse import quote
 from aiohttp import ClientSession
 
 from reconciler.service.notify.caller import USER_AGENT, Answer, Caller
-from reconciler.service.notify.comments import described, is_ours, marked, same
+from reconciler.service.notify.comments import described, is_marked, marked, same
 from reconciler.service.notify.forges import ForgeError, PullRequest, Status
 
 _VERSION: Final = {"api-version": "7.1"}
+# In preview in every version so far.
+_WHOAMI_VERSION: Final = {"api-version": "7.1-preview"}
 _PAGE: Final = 100
 _MOST_PAGES: Final = 10
 _MOST_DESCRIPTION: Final = 1_000
@@ -41,6 +43,7 @@ class AzureDevOps:
         }
         self._caller = Caller("Azure DevOps", address, headers, token, session, _HINTS)
         project, name = (quote(part, safe="") for part in repository.split("/"))
+        self._me: str | None = None
         self._repo = f"/{project}/_apis/git/repositories/{name}"
 
     async def set_status(self, commit: str, status: Status) -> None:
@@ -79,31 +82,45 @@ class AzureDevOps:
             try:
                 await self._call("PATCH", f"{threads}/{path}", body={"content": text})
             except ForgeError as error:
-                # Somebody else wrote our marker, or deleted the comment meanwhile.
-                if error.status not in (403, 404):
+                # Deleted meanwhile, or not ours to change any more.
+                if not error.withheld:
                     raise
             else:
                 return True
         comment = {"parentCommentId": 0, "content": text, "commentType": 1}
         # Closed: an open thread would hold up a merge where all comments must be resolved.
         body = {"comments": [comment], "status": "closed"}
-        await self._call("POST", threads, body=body, once=True)
+        answer = await self._call("POST", threads, body=body, once=True)
+        self._me = _author(answer.body) or self._me
         return True
 
     async def _ours(self, number: int, marker: str) -> list[tuple[str, str]]:
-        """Path below the threads, and text, of each thread's first comment that starts with the marker."""
+        """Path below the threads, and text, of each first comment of ours that starts with the marker."""
         threads = _values(await self._call("GET", f"{self._repo}/pullRequests/{number}/threads"))
-        found = []
         try:
-            for thread in threads:
-                first = (thread.get("comments") or [{}])[0]
-                there = is_ours(first.get("content"), marker)
-                if there and not (thread.get("isDeleted") or first.get("isDeleted")):
-                    path = f"{int(thread['id'])}/comments/{int(first['id'])}"
-                    found.append((path, first["content"]))
+            candidates = [thread for thread in threads if _is_candidate(thread, marker)]
+            if candidates and self._me is None:
+                self._me = await self._whoami()
+            return [
+                (f"{int(thread['id'])}/comments/{int(_first(thread)['id'])}", _first(thread)["content"])
+                for thread in candidates
+                if self._me and _author(thread) == self._me
+            ]
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise _strange() from error
-        return found
+
+    async def _whoami(self) -> str:
+        """The id of the identity that our comments have, "" where this token is not told.
+
+        Source: `LocationClient.get_connection_data` of the package `azure-devops`.
+        """
+        try:
+            answer = await self._caller.call("GET", "/_apis/connectionData", query=_WHOAMI_VERSION)
+        except ForgeError as error:
+            if not error.withheld:
+                raise
+            return ""
+        return str(answer.body["authenticatedUser"]["id"]).lower()
 
     async def _call(
         self,
@@ -130,6 +147,25 @@ def _values(answer: Answer) -> list[Any]:
     if not isinstance(values, list):
         raise _strange()
     return values
+
+
+def _first(thread: Any) -> dict[str, Any]:
+    """The comment that a thread started with, an empty one where there is none."""
+    comments = thread.get("comments") if isinstance(thread, dict) else None
+    first = comments[0] if isinstance(comments, list) and comments else {}
+    return first if isinstance(first, dict) else {}
+
+
+def _is_candidate(thread: Any, marker: str) -> bool:
+    first = _first(thread)
+    deleted = thread.get("isDeleted") or first.get("isDeleted")
+    return is_marked(first.get("content"), marker) and not deleted
+
+
+def _author(thread: Any) -> str:
+    """The id of who started a thread, in small letters; "" where that is not told."""
+    author = _first(thread).get("author")
+    return str(author.get("id") or "").lower() if isinstance(author, dict) else ""
 
 
 def _pull(item: Any) -> PullRequest:

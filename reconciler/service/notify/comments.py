@@ -57,6 +57,6 @@ def _plain(text: str) -> str:
     return text.replace("\r\n", "\n").strip()
 
 
-def is_ours(text: object, marker: str) -> bool:
-    """Whether a comment starts with our marker."""
+def is_marked(text: object, marker: str) -> bool:
+    """Whether a comment starts with our marker, which says nothing yet about who wrote it."""
     return isinstance(text, str) and text.lstrip().startswith(marker)

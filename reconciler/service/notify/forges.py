@@ -32,6 +32,11 @@ class ForgeError(ReconcilerError):
         self.status = status
         self.retry_after_s = retry_after_s
 
+    @property
+    def withheld(self) -> bool:
+        """Whether it is not there, or not for this token. A limit may be a 403, too, but passes."""
+        return not self.retryable and self.status in (403, 404)
+
 
 class ForgeDown(ForgeError):
     """No answer, a broken one, or a request to come back later."""
@@ -84,6 +89,9 @@ class Forge(Protocol):
 
     async def comment(self, number: int, marker: str, markdown: str) -> bool:
         """Create our comment or bring it up to date; False when it says this already.
+
+        Ours starts with the marker and is by whom the token belongs to: anybody can write a marker, and edit
+        what stands below it afterwards. Comments of others are never changed.
 
         Args:
             marker: an HTML comment, which becomes the first line of the text.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import quote
 
 from aiohttp import ClientSession
 
 from reconciler.service.notify.caller import USER_AGENT, Caller
-from reconciler.service.notify.comments import described, is_ours, marked, same
+from reconciler.service.notify.comments import described, is_marked, marked, same
 from reconciler.service.notify.forges import ForgeError, PullRequest, Status
 
 _PAGE: Final = 100
@@ -39,6 +40,7 @@ class GitHub:
         self._caller = Caller("GitHub", address, headers, token, session, _HINTS)
         self._repo = "/repos/" + "/".join(quote(part, safe="") for part in repository.split("/"))
         self._name = repository.lower()
+        self._me: str | None = None
 
     async def set_status(self, commit: str, status: Status) -> None:
         body = {
@@ -72,23 +74,47 @@ class GitHub:
             try:
                 await self._caller.call("PATCH", f"{self._repo}/issues/comments/{id}", body={"body": text})
             except ForgeError as error:
-                # Somebody else wrote our marker, or deleted the comment meanwhile.
-                if error.status not in (403, 404):
+                # Deleted meanwhile, or not ours to change any more.
+                if not error.withheld:
                     raise
             else:
                 return True
-        await self._caller.call(
-            "POST", f"{self._repo}/issues/{number}/comments", body={"body": text}, once=True
-        )
+        path = f"{self._repo}/issues/{number}/comments"
+        answer = await self._caller.call("POST", path, body={"body": text}, once=True)
+        self._me = _login(answer.body, "user") or self._me
         return True
 
     async def _ours(self, number: int, marker: str) -> list[tuple[int, str]]:
-        """Id and text of each comment that starts with the marker, oldest first."""
+        """Id and text of each comment of ours that starts with the marker, oldest first."""
         found = await self._pages(f"{self._repo}/issues/{number}/comments", {})
         try:
-            return [(int(item["id"]), item["body"]) for item in found if is_ours(item.get("body"), marker)]
+            candidates = [item for item in found if is_marked(item.get("body"), marker)]
+            if candidates and self._me is None:
+                self._me = await self._whoami()
+            return [(int(item["id"]), item["body"]) for item in candidates if _is_by(item, self._me)]
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise _strange() from error
+
+    async def _whoami(self) -> str:
+        """The login that our comments have, "" where nothing tells it to this token.
+
+        Source: installation tokens, a job's GITHUB_TOKEN among them, get 403 from `GET /user`; GraphQL's
+        `viewer` names their bot as `NAME[bot]`, which no person can be called.
+        """
+        try:
+            return _login((await self._caller.call("GET", "/user")).body)
+        except ForgeError as error:
+            if not error.withheld:
+                raise
+        # On a server of one's own it is `/api/graphql`, beside `/api/v3`.
+        beside = replace(self._caller, address=self._caller.address.removesuffix("/v3"))
+        try:
+            answer = await beside.call("POST", "/graphql", body={"query": "{viewer{login}}"})
+        except ForgeError as error:
+            if not error.withheld:
+                raise
+            return ""
+        return _login(answer.body, "data", "viewer")
 
     async def _pages(self, path: str, query: dict[str, str]) -> list[Any]:
         # Pages are counted, not followed: an address in an answer is not sent the token.
@@ -102,6 +128,25 @@ class GitHub:
             if len(answer.body) < _PAGE:
                 break
         return found
+
+
+def _login(body: Any, *path: str) -> str:
+    """The login of the account below this path of an answer, "" where there is none."""
+    for name in (*path, "login"):
+        body = body.get(name) if isinstance(body, dict) else None
+    return body if isinstance(body, str) else ""
+
+
+def _is_by(item: Any, me: str | None) -> bool:
+    """Whether a comment is by this login; by an app, where only that we are one is known.
+
+    `performed_via_github_app` says nothing of it: a person who writes through an app may edit that comment.
+    """
+    if me:
+        return _login(item, "user") == me
+    author = item.get("user")
+    # None where the account is gone.
+    return author is not None and author.get("type") == "Bot"
 
 
 def _strange() -> ForgeError:

@@ -8,7 +8,7 @@ from urllib.parse import quote
 from aiohttp import ClientSession
 
 from reconciler.service.notify.caller import USER_AGENT, Caller
-from reconciler.service.notify.comments import described, is_ours, marked, same
+from reconciler.service.notify.comments import described, is_marked, marked, same
 from reconciler.service.notify.forges import ForgeError, PullRequest, Status
 
 _PAGE: Final = 100
@@ -33,6 +33,7 @@ class GitLab:
     def __init__(self, address: str, repository: str, token: str, session: ClientSession) -> None:
         headers = {"PRIVATE-TOKEN": token, "Accept": "application/json", "User-Agent": USER_AGENT}
         self._caller = Caller("GitLab", address, headers, token, session, _HINTS)
+        self._me: int | None = None
         self._project = f"/projects/{quote(repository, safe='')}"
 
     async def set_status(self, commit: str, status: Status) -> None:
@@ -64,26 +65,42 @@ class GitLab:
             try:
                 await self._caller.call("PUT", f"{notes}/{id}", body={"body": text})
             except ForgeError as error:
-                # Somebody else wrote our marker, or deleted the note meanwhile.
-                if error.status not in (403, 404):
+                # Deleted meanwhile, or not ours to change any more.
+                if not error.withheld:
                     raise
             else:
                 return True
-        await self._caller.call("POST", notes, body={"body": text}, once=True)
+        answer = await self._caller.call("POST", notes, body={"body": text}, once=True)
+        self._me = _author(answer.body) or self._me
         return True
 
     async def _ours(self, number: int, marker: str) -> list[tuple[int, str]]:
-        """Id and text of each note that starts with the marker, oldest first."""
+        """Id and text of each note of ours that starts with the marker, oldest first."""
         query = {"order_by": "created_at", "sort": "asc"}
         found = await self._pages(f"{self._project}/merge_requests/{number}/notes", query)
         try:
+            candidates = [
+                item for item in found if is_marked(item.get("body"), marker) and not item.get("system")
+            ]
+            if candidates and self._me is None:
+                self._me = await self._whoami()
             return [
                 (int(item["id"]), item["body"])
-                for item in found
-                if is_ours(item.get("body"), marker) and not item.get("system")
+                for item in candidates
+                if self._me and _author(item) == self._me
             ]
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise _strange() from error
+
+    async def _whoami(self) -> int:
+        """The id of the account that our notes have, 0 where this token is not told."""
+        try:
+            answer = await self._caller.call("GET", "/user")
+        except ForgeError as error:
+            if not error.withheld:
+                raise
+            return 0
+        return int(answer.body["id"])
 
     async def _pages(self, path: str, query: dict[str, str]) -> list[Any]:
         found: list[Any] = []
@@ -105,6 +122,13 @@ def _pull(item: Any) -> PullRequest:
     except (KeyError, TypeError, ValueError) as error:
         raise _strange() from error
     return PullRequest(number, head, f"refs/merge-requests/{number}/head", fork=fork)
+
+
+def _author(note: Any) -> int:
+    """The id of who wrote a note, 0 where that is not told."""
+    author = note.get("author") if isinstance(note, dict) else None
+    id = author.get("id") if isinstance(author, dict) else None
+    return id if isinstance(id, int) else 0
 
 
 def _strange() -> ForgeError:

@@ -10,6 +10,7 @@ from aiohttp import ClientSession
 
 from reconciler.service.store import Store
 from reconciler.service.store.opening import open_store
+from tests.service.notify.places import PAUSES, SERVERS, Place, opened
 
 
 @pytest.fixture
@@ -26,3 +27,11 @@ async def session() -> AsyncIterator[ClientSession]:
     """A session that ends with the test."""
     async with ClientSession() as opened:
         yield opened
+
+
+@pytest.fixture(params=sorted(SERVERS))
+async def place(request: pytest.FixtureRequest, session: ClientSession) -> AsyncIterator[Place]:
+    """Each of the forges."""
+    PAUSES.clear()
+    async with opened(request.param, session) as there:
+        yield there

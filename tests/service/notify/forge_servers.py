@@ -1,7 +1,8 @@
 """Forges on 127.0.0.1, written from their public documentation: paths, headers, paging, limits, refusals.
 
 They share no code with the clients that they test. Each keeps what it was asked and holds the forge's own
-rules: a wrong token, a text that is too long or a missing header is answered as the forge would.
+rules: a wrong token, a text that is too long or a missing header is answered as the forge would. One that is
+`nameless` does not tell who the token is.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from typing import Any
 from aiohttp import web
 
 TOKEN = "forge-token-4f9c2b71e0"
+# Who the token is, and somebody else, as each forge names people.
+US = {"github": "reconciler-bot", "gitlab": 77, "azure-devops": "6e5d4c3b-0000-4000-8000-000000000077"}
+STRANGER = {"github": "mallory", "gitlab": 666, "azure-devops": "6e5d4c3b-0000-4000-8000-000000000666"}
 COMMIT = "1f7ec5eb2c4a4b0e9d2d3c4b5a69788796a5b4c3"
 
 
@@ -42,6 +46,7 @@ class ForgeServer:
     comments: dict[int, dict[str, Any]] = field(default_factory=dict)
     statuses: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     locked: set[int] = field(default_factory=set)
+    nameless: bool = False
     address: str = ""
     page: int = 100
 
@@ -79,7 +84,13 @@ class ForgeServer:
 
 
 class GitHubServer(ForgeServer):
-    """A GitHub Enterprise Server for the repository `acme/agents`."""
+    """A GitHub Enterprise Server for the repository `acme/agents`; `me` ends with `[bot]` for an app's token.
+
+    Sources: docs.github.com/rest/users and /rest/issues/comments, and docs.github.com/graphql: `GET /user` is
+    not for installation tokens, whose bot `viewer` names; `user` is null where the account is gone.
+    """
+
+    me = str(US["github"])
 
     def refusal(self, request: web.Request) -> Reply:
         headers = request.headers
@@ -91,6 +102,15 @@ class GitHubServer(ForgeServer):
 
     def answer(self, method: str, path: str, query: dict[str, str], body: Any) -> web.Response:
         repo = "/api/v3/repos/acme/agents"
+        if (method, path) == ("GET", "/api/v3/user"):
+            if self.nameless or self.me.endswith("[bot]"):
+                return web.json_response({"message": "Resource not accessible by integration"}, status=403)
+            return web.json_response(user(self.me))
+        if (method, path) == ("POST", "/api/graphql"):
+            assert body == {"query": "{viewer{login}}"}
+            if self.nameless:
+                return web.json_response({"data": None, "errors": [{"type": "FORBIDDEN"}]})
+            return web.json_response({"data": {"viewer": {"login": self.me}}})
         if not path.startswith(repo):
             return web.json_response({"message": "Not Found"}, status=404)
         match method, path.removeprefix(repo).strip("/").split("/"):
@@ -106,7 +126,8 @@ class GitHubServer(ForgeServer):
                 if len(body["body"]) > 65_536:
                     message = "body is too long (maximum is 65536 characters)"
                     return web.json_response({"message": message}, status=422)
-                return web.json_response(self.new_comment(body["body"], issue=int(number)), status=201)
+                comment = self.new_comment(body["body"], issue=int(number), user=user(self.me))
+                return web.json_response(comment, status=201)
             case "PATCH", ["issues", "comments", id]:
                 if int(id) in self.locked:
                     return web.json_response({"message": "Resource not accessible"}, status=403)
@@ -133,8 +154,13 @@ class GitHubServer(ForgeServer):
         )
 
 
+def user(login: str) -> dict[str, Any]:
+    """An account as GitHub's REST API shows it; that of an app is a bot."""
+    return {"login": login, "id": len(login), "type": "Bot" if login.endswith("[bot]") else "User"}
+
+
 class GitLabServer(ForgeServer):
-    """gitlab.com for the project `acme/platform/agents`."""
+    """gitlab.com for the project `acme/platform/agents`. Source: docs.gitlab.com/api/users and /api/notes."""
 
     def refusal(self, request: web.Request) -> Reply:
         if request.headers.get("PRIVATE-TOKEN") != TOKEN:
@@ -143,6 +169,10 @@ class GitLabServer(ForgeServer):
 
     def answer(self, method: str, path: str, query: dict[str, str], body: Any) -> web.Response:
         project = "/api/v4/projects/acme%2Fplatform%2Fagents"
+        if (method, path) == ("GET", "/api/v4/user"):
+            if self.nameless:
+                return web.json_response({"error": "insufficient_scope"}, status=403)
+            return web.json_response({"id": US["gitlab"], "username": "project_7_bot", "bot": True})
         if not path.startswith(project):
             return web.json_response({"message": "404 Project Not Found"}, status=404)
         match method, path.removeprefix(project).strip("/").split("/"):
@@ -158,7 +188,8 @@ class GitLabServer(ForgeServer):
             case "POST", ["merge_requests", number, "notes"]:
                 if len(body["body"]) > 1_000_000:
                     return web.json_response({"message": {"note": ["is too long"]}}, status=400)
-                note = self.new_comment(body["body"], issue=int(number), system=False)
+                us = {"id": US["gitlab"], "username": "project_7_bot"}
+                note = self.new_comment(body["body"], issue=int(number), system=False, author=us)
                 return web.json_response(note, status=201)
             case "PUT", ["merge_requests", _, "notes", id]:
                 if int(id) in self.locked:
@@ -191,7 +222,10 @@ class GitLabServer(ForgeServer):
 
 
 class AzureServer(ForgeServer):
-    """dev.azure.com/acme for the repository `agents` of the project `Team A`."""
+    """dev.azure.com/acme for the repository `agents` of the project `Team A`.
+
+    Source: the SDK's `LocationClient.get_connection_data`, which is in preview in every version of the API.
+    """
 
     def refusal(self, request: web.Request) -> Reply:
         given = request.headers.get("Authorization", "")
@@ -201,12 +235,18 @@ class AzureServer(ForgeServer):
             return web.Response(
                 status=302, headers={"Location": "https://spsprodweu1.vssps.visualstudio.com/"}
             )
-        if request.query.get("api-version") != "7.1":
+        preview = request.path.endswith("/_apis/connectionData")
+        if request.query.get("api-version") != ("7.1-preview" if preview else "7.1"):
             return web.json_response({"message": "No api-version was supplied"}, status=400)
         return None
 
     def answer(self, method: str, path: str, query: dict[str, str], body: Any) -> web.Response:
         repo = "/acme/Team%20A/_apis/git/repositories/agents"
+        if (method, path) == ("GET", "/acme/_apis/connectionData"):
+            if self.nameless:
+                return web.json_response({"message": "TF400813: not authorized"}, status=403)
+            # Where ids are GUIDs, their case says nothing.
+            return web.json_response({"authenticatedUser": {"id": str(US["azure-devops"]).upper()}})
         if not path.startswith(repo):
             return web.json_response({"message": "TF401019: The repository does not exist"}, status=404)
         match method, path.removeprefix(repo).strip("/").split("/"):
@@ -237,11 +277,14 @@ class AzureServer(ForgeServer):
                 return web.json_response({"id": 1, "content": body["content"]})
         return web.json_response({"message": "Not Found"}, status=404)
 
-    def thread(self, number: int, text: str, *, deleted: bool = False) -> dict[str, Any]:
+    def thread(
+        self, number: int, text: str, *, author: object = US["azure-devops"], deleted: bool = False
+    ) -> dict[str, Any]:
         comment = self.new_comment(text, issue=number)
+        first = {"id": 1, "content": text, "author": {"id": author}, "isDeleted": deleted}
         comment["thread"] = {
             "id": comment["id"],
-            "comments": [{"id": 1, "content": text, "isDeleted": deleted}],
+            "comments": [first],
             "isDeleted": deleted,
         }
         return comment["thread"]

@@ -1,20 +1,17 @@
-"""Statuses and sticky comments, against servers that answer as the forges' documentation says."""
+"""Statuses, open requests and refusals, against servers that answer as the forges' documentation says."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from aiohttp import ClientSession, web
 
 from reconciler.errors import InvalidInput
-from reconciler.service.config_spec import ForgeSpec, Secret
+from reconciler.service.config_spec import ForgeSpec
 from reconciler.service.notify.caller import Answer, Caller, pause_asked_for
 from reconciler.service.notify.forges import (
-    Forge,
     ForgeDown,
     ForgeError,
     PullRequest,
@@ -22,65 +19,8 @@ from reconciler.service.notify.forges import (
     api_address,
     open_forge,
 )
-from tests.service.notify.forge_servers import (
-    COMMIT,
-    TOKEN,
-    AzureServer,
-    ForgeServer,
-    GitHubServer,
-    GitLabServer,
-    served,
-)
-
-MARKER = "<!-- reconciler:pull:agents -->"
-SECRET = Secret(env="TOKEN")
-SERVERS: dict[str, tuple[type[ForgeServer], str, str]] = {
-    "github": (GitHubServer, "acme/agents", "/"),
-    "gitlab": (GitLabServer, "acme/platform/agents", "/api/v4"),
-    "azure-devops": (AzureServer, "Team%20A/agents", "/acme"),
-}
-
-
-@dataclass
-class Place:
-    """A forge that runs, and our side of it."""
-
-    provider: str
-    server: Any
-    forge: Forge
-    open: Callable[[str], Forge]
-
-
-@pytest.fixture(params=sorted(SERVERS))
-async def place(request: pytest.FixtureRequest, session: ClientSession) -> AsyncIterator[Place]:
-    kind, repository, path = SERVERS[request.param]
-    server = kind()
-    async with served(server.handle) as url:
-        spec = ForgeSpec(
-            provider=request.param, repository=repository, token=SECRET, url=f"{url}{path}".rstrip("/")
-        )
-
-        def opened(token: str) -> Forge:
-            forge = open_forge(spec, token, "https://example.com/x", session)
-            caller: Caller = forge._caller  # type: ignore[attr-defined]
-            forge._caller = replace(caller, pause=no_pause)  # type: ignore[attr-defined]
-            return forge
-
-        yield Place(request.param, server, opened(TOKEN), opened)
-
-
-PAUSES: list[float] = []
-
-
-async def no_pause(pause_s: float) -> None:
-    PAUSES.append(pause_s)
-    await asyncio.sleep(0)
-
-
-@pytest.fixture(autouse=True)
-def _no_pauses_yet() -> None:
-    PAUSES.clear()
-
+from tests.service.notify.forge_servers import COMMIT, TOKEN, served
+from tests.service.notify.places import PAUSES, SECRET, Place, no_pause
 
 STATUS = Status("reconciler/prod", "success", "Applied: 1 added", "https://reconciler.example.com/runs/1")
 
@@ -178,62 +118,6 @@ async def test_a_fork_is_told_apart(place: Place) -> None:
     assert all(pull.fork for pull in await place.forge.pull_requests("main"))
 
 
-async def test_a_comment_is_made_once_and_kept_up_to_date(place: Place) -> None:
-    assert await place.forge.comment(4, MARKER, "first")
-    assert not await place.forge.comment(4, MARKER, "first")
-    assert await place.forge.comment(4, MARKER, "second\nline")
-    assert not await place.forge.comment(4, MARKER, "second\nline")
-
-    (comment,) = place.server.comments.values()
-    assert comment["body"].replace("\r\n", "\n") == f"{MARKER}\nsecond\nline"
-    assert comment["issue"] == 4
-    assert len(place.server.paths("POST")) == 1
-
-
-async def test_our_comment_is_found_behind_hundreds_of_others(place: Place) -> None:
-    for number in range(250):
-        add(place, 4, f"comment {number}, which quotes {MARKER}")
-    add(place, 4, f"{MARKER}\nold")
-
-    assert await place.forge.comment(4, MARKER, "new")
-
-    assert place.server.comments[251]["body"].replace("\r\n", "\n") == f"{MARKER}\nnew"
-    assert not place.server.paths("POST")
-
-
-async def test_a_comment_of_somebody_else_with_our_marker_does_not_stop_us(place: Place) -> None:
-    add(place, 4, f"{MARKER}\nforged")
-    place.server.locked.add(1)
-
-    assert await place.forge.comment(4, MARKER, "plan")
-
-    assert [comment["body"] for comment in place.server.comments.values()] == [
-        f"{MARKER}\nforged",
-        f"{MARKER}\nplan",
-    ]
-
-
-def add(place: Place, number: int, text: str) -> None:
-    """A comment that is there already."""
-    if place.provider == "azure-devops":
-        place.server.thread(number, text)
-    else:
-        place.server.new_comment(text, issue=number, system=False)
-
-
-async def test_a_long_comment_is_cut_with_a_note_and_closed_fences(place: Place) -> None:
-    line = "+ x" * 30 + "\n"
-    text = "**Plan**\n\n<details><summary>a</summary>\n\n````diff\n" + line * 20_000
-
-    assert await place.forge.comment(4, MARKER, text)
-
-    (comment,) = place.server.comments.values()
-    assert place.forge.most - 400 < len(comment["body"]) <= place.forge.most
-    assert comment["body"].endswith(
-        "\n````\n\n</details>\n\n**Cut here:** the rest does not fit into a comment."
-    )
-
-
 REFUSALS = [
     pytest.param(401, "renew the secret under `forge.token`", id="401"),
     pytest.param(403, "Give the token", id="403"),
@@ -305,19 +189,6 @@ async def test_a_lasting_server_error_is_retryable(place: Place) -> None:
 
     assert "HTTP 500" in str(caught.value)
     assert caught.value.retryable
-
-
-async def test_a_new_comment_is_not_sent_again_when_its_outcome_is_unknown(place: Place) -> None:
-    place.server.next = [empty_list(place), web.Response(status=502)]
-
-    with pytest.raises(ForgeDown):
-        await place.forge.comment(4, MARKER, "plan")
-
-    assert len(place.server.paths("POST")) == 1
-
-
-def empty_list(place: Place) -> web.Response:
-    return web.json_response({"value": []} if place.provider == "azure-devops" else [])
 
 
 async def test_retry_after_is_obeyed(place: Place) -> None:

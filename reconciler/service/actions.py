@@ -198,7 +198,12 @@ class Actions:
         """
         row = await self._allowed(who, "unpin", project)
         why = self._reason(why)
-        pins = [pin for pin in await self._deps.store.pins(project) if pin.resource == resource]
+        now = self._deps.now()
+        pins = [
+            pin
+            for pin in await self._deps.store.pins(project)
+            if pin.resource == resource and pin.expires_at > now
+        ]
         if not pins:
             raise Conflicting(
                 f"no rollback holds {resource[:150]}",
@@ -209,8 +214,7 @@ class Actions:
         )
         # Over, not gone: the next run must know that the traffic is where we put it, or it would take it
         # for somebody's and leave it there (rule R5). The run removes the row.
-        now = self._deps.now()
-        await self._deps.store.put_pin(replace(pins[0], expires_at=min(now, pins[0].expires_at)))
+        await self._deps.store.put_pin(replace(pins[0], expires_at=now))
         message = f"the rollback of {resource} to version {pins[0].version} was ended by {who.name}"
         await self._told(row, "rollback", "info", message + (f": {why}" if why else ""), resource)
         await self._trigger(project, f"manual by {who.name}")
@@ -250,7 +254,9 @@ class Actions:
             raise NotFound(
                 f"there is no Project {project[:100]!r}",
                 hint=did_you_mean(
-                    project[:100], known, "`GET /api/v1/projects` lists those that you may see."
+                    project[:100],
+                    known,
+                    "The dashboard lists those that you may see.",
                 ),
             )
         needed = ROLES[action]

@@ -10,7 +10,7 @@ from typing import Any, Final
 from reconciler.apply import Outcome
 from reconciler.errors import ReconcilerError, SourceError
 from reconciler.plan import Plan
-from reconciler.reconcile import Inputs
+from reconciler.reconcile import NOT_TAKEN, Inputs
 from reconciler.render.json import project_value
 from reconciler.report import Failed, ProjectReport, ProjectRun, project_report
 from reconciler.resource import Key
@@ -45,6 +45,7 @@ from reconciler.service.rows import (
 )
 from reconciler.tally import final_outcomes
 
+_DONE: Final = {"add": "added", "change": "changed", "destroy": "destroyed"}
 # Runs that come by themselves and find nothing are no history; they would push the releases out of it.
 _ROUTINE: Final = ("interval", "requeue", "check", "retry", "poll", "superseded")
 _ROWS: Final = 1000
@@ -176,8 +177,12 @@ class Keeping:
             self._begun.add(ran.id)
             await self._tell(record)
 
-    async def keep(self, ran: Ran, next_s: float) -> None:
-        """Write down what a turn came to."""
+    async def keep(self, ran: Ran, next_s: float) -> str:
+        """Write down what a turn came to.
+
+        Returns:
+            One sentence on why the Project is as it is, "" where there is nothing to say.
+        """
         assert ran.run is not None
         now = self._deps.now()
         command = "plan" if ran.plan is not None and ran.plan.observe else "apply"
@@ -204,6 +209,7 @@ class Keeping:
             await self._deps.store.add_events(events)
             await self._deps.engine.trigger("outbox", "event")
         self._measure(row, now)
+        return row.reason
 
     async def _rows(
         self, ran: Ran, said: Told, now: float
@@ -355,6 +361,9 @@ def _reason(ran: Ran, report: ProjectReport, health: Health) -> str:
         if said:
             name = Key(*said[0].key.split("/", 2)).local
             return f"{name}: {said[0].message or said[0].reason}"
+        for item in ran.plan.planned if ran.plan is not None else ():
+            if item.change.reason == NOT_TAKEN:
+                return f"{item.key.local}: the service accepted the change and did not take it"
     return ""
 
 
@@ -383,7 +392,7 @@ def _project_events(
         message = f"what {ran.unused.by} approved is not the plan any more; nothing was let through"
         events.append(occasion.event("refused", "warning", message, hint="Look at the plan again."))
     if ran.wrote:
-        done = {word: n for word, n in report.summary.items() if n and word in ("add", "change", "destroy")}
+        done = {_DONE[word]: n for word, n in report.summary.items() if n and word in _DONE}
         text = ", ".join(f"{n} {word}" for word, n in done.items()) or "nothing left to do"
         events.append(occasion.event("applied", "info", f"applied {ran.commit[:12]}: {text}"))
     return events

@@ -48,6 +48,7 @@ from reconciler.service.verdicts import Verdicts
 
 log = structlog.get_logger("reconciler")
 
+_BAD: Final = ("failed", "partly", "refused")
 # A version takes minutes to start; asking more often than every 10 s tells nothing new.
 _FIRST_PAUSE_S: Final = 1.0
 _LONGEST_PAUSE_S: Final = 10.0
@@ -125,11 +126,13 @@ class ProjectTurns:
             ran = await self._ran(turn, row, run)
             add(commit=ran.commit, result=ran.result)
             again = self._again(ran)
-            await self._keeping.keep(ran, again.after_s)
+            reason = await self._keeping.keep(ran, again.after_s)
             result, took_s = ran.result, time.monotonic() - started
             self._deps.metrics.reconciles.labels(name, result).inc()
             self._deps.metrics.reconcile_s.labels(name).observe(took_s)
-            log.info("run_ended", result=result, commit=ran.commit, took_s=round(took_s, 3))
+            say = log.warning if result in _BAD else log.info
+            why = {"reason": reason} if reason else {}
+            say("run_ended", result=result, commit=ran.commit, took_s=round(took_s, 3), **why)
             return again
 
     async def _ran(self, turn: Turn, row: ProjectRecord, run: str) -> Ran:

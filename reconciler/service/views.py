@@ -163,7 +163,7 @@ class Views:
             known = [row.name for row in await self._every_project({}) if row.name in scope]
             raise NotFound(
                 f"there is no Project {name[:100]!r}",
-                hint=did_you_mean(name[:100], known, "`GET /api/v1/projects` lists those that you may see."),
+                hint=did_you_mean(name[:100], known, "The dashboard lists those that you may see."),
             )
         return record
 

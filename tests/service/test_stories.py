@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+import structlog.testing
 
 from reconciler.service.records import Approved, Pin, Suspension
 from tests.service.living import living
@@ -86,8 +87,14 @@ async def test_a_broken_push_writes_nothing_and_drift_is_still_reported(world: W
     first = world.commit()
     async with living(world, tmp_path) as life:
         await life.at(first)
+        assert await life.events("applied") == [f"applied {first[:12]}: 1 added"]
         world.write("agents/triage.yaml", "apiVersion: reconciler/v1\nkind: Agent\nspec: {oops\n")
-        broken = await life.push()
+        with structlog.testing.capture_logs() as lines:
+            broken = await life.push()
+            await life.health("failed")
+        ended = [line for line in lines if line["event"] == "run_ended"]
+        assert ended[-1]["log_level"] == "warning"
+        assert "agents/triage.yaml:4:1" in ended[-1]["reason"]
         world.forget()
 
         async def told() -> bool:

@@ -210,6 +210,8 @@ async def test_ending_a_rollback_leaves_the_pin_to_the_next_run(local: Front) ->
     assert pin.expires_at == NOW + 60
     with pytest.raises(Conflicting, match="no rollback holds Agent/billing"):
         await local.actions.unpin(LOCAL, "prod", "Agent/billing")
+    with pytest.raises(Conflicting, match=f"no rollback holds {AGENT}"):
+        await local.actions.unpin(LOCAL, "prod", AGENT, "and again")
 
 
 async def test_only_the_plan_that_was_looked_at_is_approved(local: Front) -> None:

@@ -56,6 +56,7 @@ class Authenticator:
         self._deps = deps
         self._tokens = TokenFile()
         self._failures = Buckets()
+        self._refused_by_provider = Buckets()
         self._own_key = secrets.token_urlsafe(32)
         self._local_csrf = new_csrf()
         self._providers: dict[OidcSpec, Provider] = {}
@@ -157,24 +158,29 @@ class Authenticator:
             hint="Check that it is whole, and that its line is in the token file.",
         )
 
-    def failed(self, request: HTTPConnection) -> None:
+    def failed(self, request: HTTPConnection, *, at_provider: bool = False) -> None:
         """Count a sign-in that failed.
 
         Raises:
             TooMany: see `check_tries`.
         """
-        self.check_tries(request)
+        self.check_tries(request, at_provider=at_provider)
         who = peer(_peer(request))
-        self._failures.take(who, FAILURES_PER_MINUTE, self._deps.now())
+        self._tries(at_provider).take(who, FAILURES_PER_MINUTE, self._deps.now())
         log.warning("sign_in_refused", peer=who)
 
-    def check_tries(self, request: HTTPConnection) -> None:
-        """Whether somebody may try to sign in.
+    def _tries(self, at_provider: bool) -> Buckets:
+        # Behind a proxy everybody may have one address: who guesses tokens must not keep an organisation out.
+        return self._refused_by_provider if at_provider else self._failures
+
+    def check_tries(self, request: HTTPConnection, *, at_provider: bool = False) -> None:
+        """Whether somebody may try to sign in, with a token or as the provider says.
 
         Raises:
-            TooMany: too many sign-ins from this address failed.
+            TooMany: too many sign-ins from this address failed in that way.
         """
-        wait_s = self._failures.wait_s(peer(_peer(request)), FAILURES_PER_MINUTE, self._deps.now())
+        who, now = peer(_peer(request)), self._deps.now()
+        wait_s = self._tries(at_provider).wait_s(who, FAILURES_PER_MINUTE, now)
         if wait_s:
             raise TooMany(
                 "too many sign-ins from this address failed",

@@ -135,12 +135,16 @@ class _Pages:
         if leaving is not None and ours and await self._auth.used_before(leaving.state, LEAVING_S):
             leaving = None
         query = dict(request.query_params)
-        # Each try may be a call to the provider.
-        self._auth.check_tries(request)
+        # What nobody started here costs nothing, and any page can send it: it must not use up people's tries.
+        started = leaving is not None and ours
+        if started:
+            # Each try may be a call to the provider.
+            self._auth.check_tries(request, at_provider=True)
         try:
             signed = await self._auth.provider().come_back(query, leaving, self._callback(request))
         except Forbidden:
-            self._auth.failed(request)
+            if started:
+                self._auth.failed(request, at_provider=True)
             raise
         session = await self._auth.session_of_user(request, signed)
         answer = self._welcome(request, session, leaving.next if leaving else "/")

@@ -217,10 +217,23 @@ async def test_a_sign_in_that_took_too_long_is_started_again(signing: Front, pro
 
 async def test_failing_again_and_again_is_slowed_down(signing: Front) -> None:
     async with signing.client(base=HTTPS) as browser:
-        answers = [await browser.get("/auth/callback", params={"state": "x", "code": "y"}) for _ in range(12)]
+        answers = []
+        for _ in range(12):
+            back = httpx.URL(await leave(browser, "/page"))
+            answers.append(await browser.get(back.copy_set_param("code", "guessed")))
 
     assert [answer.status_code for answer in answers] == [403] * 10 + [429] * 2
     assert int(answers[-1].headers["retry-after"]) > 0
+
+
+async def test_strangers_behind_the_same_proxy_keep_nobody_out(signing: Front) -> None:
+    async with signing.client(base=HTTPS) as stranger:
+        for _ in range(15):
+            await stranger.get("/auth/callback", params={"state": "x", "code": "y"})
+            await stranger.post("/auth/token", data={"token": "guessed"})
+    async with signing.client(base=HTTPS) as browser:
+        assert (await browser.get("/auth/callback", params={"state": "x", "code": "y"})).status_code == 403
+        assert (await sign_in(browser)).headers.get("location") != "/auth/sign-in"
 
 
 async def test_each_sign_in_has_secrets_of_its_own(signing: Front) -> None:

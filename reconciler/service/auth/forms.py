@@ -45,12 +45,14 @@ async def form_of(request: Request) -> Mapping[str, str]:
     """The fields of a form.
 
     Raises:
-        Refusal: it is no form, too large, or not UTF-8.
+        Refusal: it is no form, too large, not UTF-8, or has a NUL, which no database takes.
     """
     content = await body_of(request, "application/x-www-form-urlencoded")
     try:
         text = content.decode("ascii")
         pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=_MOST_FIELDS)
+        if any("\x00" in value for _, value in pairs):
+            raise ValueError("NUL")
     except ValueError as error:
         raise Refusal("the form cannot be read", hint="Send it as a browser does.") from error
     return dict(pairs)

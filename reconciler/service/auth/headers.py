@@ -66,6 +66,10 @@ def _has_bad_host(scope: Scope) -> bool:
     return len(hosts) > 1 or any(host and not host_name(host) for host in hosts)
 
 
+def _has_nul(scope: Scope) -> bool:
+    return "\x00" in scope["path"] or b"%00" in scope["query_string"] or b"\x00" in scope["query_string"]
+
+
 class Doorkeeper:
     """Turns away whoever is not served at all, before any page is looked up."""
 
@@ -78,6 +82,10 @@ class Doorkeeper:
         if scope["type"] == "http" and _has_bad_host(scope):
             # What makes addresses of a request would stumble over it (RFC 9112, 3.2).
             await PlainTextResponse("The Host header is none.\n", 400)(scope, receive, send)
+            return
+        if scope["type"] == "http" and _has_nul(scope):
+            # Nothing is called so, and PostgreSQL takes no text with it: that would look like an outage.
+            await PlainTextResponse("The address has a NUL character.\n", 400)(scope, receive, send)
             return
         guarded = scope["type"] == "http" and not scope["path"].startswith(_OPEN)
         if guarded and not self._served(HTTPConnection(scope)):

@@ -13,6 +13,7 @@ from starlette.types import ExceptionHandler
 
 from reconciler.errors import ReconcilerError, explain
 from reconciler.service.auth.authenticator import Authenticator, Caller
+from reconciler.service.auth.headers import HEADERS
 from reconciler.service.auth.routes import SignInPage, sign_in_at
 from reconciler.service.deps import Deps
 from reconciler.service.refusals import Forbidden, NotFound, Refusal, SignInNeeded, TooMany
@@ -109,7 +110,10 @@ class Serving:
         async def broken(request: Request, error: Exception) -> Response:
             log.error("page_broken", path=printable(request.url.path), error=explain(error))
             hint = "Load the page again; the service's log says what happened."
-            return self.error(request, None, 500, "The page could not be made.", hint)
+            answer = self.error(request, None, 500, "The page could not be made.", hint)
+            # Made outside of the middleware that does this for all other answers.
+            answer.headers.update({**HEADERS, "Cache-Control": "no-store"})
+            return answer
 
         return {404: by_status, 405: by_status, 500: broken}
 

@@ -113,3 +113,20 @@ def test_paths_of_ours_are_kept(path: str) -> None:
 @pytest.mark.parametrize("path", ["/auth/sign-in", "/auth/sign-out", "/" + "x" * 1001])
 def test_a_sign_in_does_not_lead_to_itself(path: str) -> None:
     assert own_path(path) == "/"
+
+
+@pytest.mark.parametrize("path", ["/page%00", "/api/v1/projects/%00", "/page?next=a%00b", "/hooks/a%00"])
+async def test_a_nul_in_an_address_goes_no_further(guarded: Front, path: str) -> None:
+    """PostgreSQL takes no such text, and that would look like an outage of the store."""
+    async with guarded.client("root") as client:
+        answer = await client.get(path)
+
+    assert answer.status_code == 400
+    assert "NUL" in answer.text
+
+
+async def test_a_nul_in_a_form_is_refused(guarded: Front) -> None:
+    async with guarded.client() as client:
+        answer = await client.post("/auth/token", data={"token": "a\x00b"})
+
+    assert answer.status_code == 400

@@ -30,6 +30,8 @@ from reconciler.resource import Desired, Key, Live, LiveState
 
 # Deciding about fewer takes less than a tenth of a second.
 _MANY: Final = 1_000
+# The reason of a change that was tried, and is not until something moves (rule C5).
+NOT_TAKEN: Final = "not taken"
 
 
 @dataclass(frozen=True)
@@ -164,7 +166,7 @@ def _settled(change: Change, memory: Memory) -> Change:
     known = memory.not_taken.get(change.key)
     if known is None or change.live is None or known != change.live.fingerprint():
         return change
-    return replace(change, action=Action.NONE, reason="not taken")
+    return replace(change, action=Action.NONE, reason=NOT_TAKEN)
 
 
 def _lagging(change: Change, memory: Memory) -> Change:
@@ -256,6 +258,7 @@ def settled_meanwhile(plan: Plan) -> list[Outcome]:
 
 
 __all__ = [
+    "NOT_TAKEN",
     "Attempt",
     "Inputs",
     "caught_up",

@@ -10,6 +10,7 @@ from typing import Any, Final
 from reconciler.apply import Outcome
 from reconciler.kinds.kind import Action, Change, Registry
 from reconciler.plan import Plan, Planned
+from reconciler.reconcile import NOT_TAKEN
 from reconciler.report import ProjectReport
 from reconciler.resource import Json, Key, traffic_text
 from reconciler.service.records import EventRecord, Health, ResourceRecord
@@ -59,7 +60,8 @@ def health_of(planned: Planned, outcomes: Sequence[Outcome], *, observed: bool) 
         return Health.FAILED if Health.FAILED in found else Health.WAITING
     if planned.refused or change.blocked:
         return Health.REFUSED
-    if stalled(change):
+    # What the service does not take is not sent again, and is no more what Git wants than at the first try.
+    if stalled(change) or change.reason == NOT_TAKEN:
         return Health.FAILED
     drifted = any(drift.what != "unmanaged" for drift in change.drift)
     if change.held or (drifted and (observed or not outcomes)):

@@ -231,3 +231,32 @@ async def test_drift_is_reported_against_what_another_process_ran_last(world: Wo
         row = await life.health("failed")
         assert (row.wanted, row.revision) == (broken, second)
         assert await life.events("drift") == []
+
+
+@pytest.mark.rule("C5")
+async def test_what_the_service_does_not_take_stays_a_failure_and_is_told_once(world: World, tmp_path: Path):
+    world.settings(selector={"hosted": "ignored"}, provisioning={"delay_s": 0.1})
+    world.agent("desk", hosted())
+    world.commit()
+    async with living(world, tmp_path) as life:
+        await life.health("in-sync")
+        world.agent("desk", hosted("registry.example.com/triage:2.0"))
+        await life.at(await life.push())
+        await life.health("failed")
+        world.forget()
+        for _ in range(3):
+            before = (await life.project()).last_run_at
+            await life.sync()
+            await life.until(lambda before=before: later(life, before))
+        row = await life.project()
+        assert (row.health, row.reason) == (
+            "failed",
+            "Agent/desk: the service accepted the change and did not take it",
+        )
+        assert len(await life.events("failure")) == 1
+        assert await life.events("recovery") == []
+        assert world.writes() == []
+
+
+async def later(life, before: float) -> bool:
+    return (await life.project()).last_run_at > before

@@ -361,7 +361,10 @@ class ProjectTurns:
             pause_s = release.pause_s
             release.pause_s = min(pause_s * 1.5, _LONGEST_PAUSE_S)
             return Again(pause_s, "requeue")
-        if not ran.whole or (ran.plan is not None and lags(ran.plan)):
+        # What was written is read once more, so that pages show it; never again and again against a tool that
+        # writes the opposite.
+        unseen = ran.wrote and ran.reasons != ("check",)
+        if not ran.whole or unseen or (ran.plan is not None and lags(ran.plan)):
             return Again(_WHOLE_LOOK_AFTER_S, "check")
         pause_s = row.interval_s * spread
         if ran.opens_at:

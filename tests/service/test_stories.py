@@ -81,6 +81,20 @@ async def test_a_removed_manifest_deletes_its_agent(world: World, tmp_path: Path
         await idle(life)
 
 
+async def test_soon_after_a_run_that_wrote_the_rows_show_what_serves(world: World, tmp_path: Path):
+    world.agent("triage")
+    first = world.commit()
+    async with living(world, tmp_path) as life:
+        await life.at(first)
+
+        async def shown() -> bool:
+            (row,), _ = await life.service.deps.store.resources("prod")
+            return (row.serving, row.latest, row.action, row.reason) == ("1", "1", "none", "equal")
+
+        await life.until(shown)
+        assert len(await life.runs()) == 1, "a look that finds nothing is no history"
+
+
 @pytest.mark.rule("I1", "V2")
 async def test_a_broken_push_writes_nothing_and_drift_is_still_reported(world: World, tmp_path: Path):
     world.agent("triage")

@@ -10,6 +10,7 @@ import hmac
 import json
 import os
 import subprocess
+import sys
 import threading
 import time
 import urllib.request
@@ -35,8 +36,7 @@ class GitServer:
         self.deliveries: list[int] = []
         # When each request was answered (Unix seconds), and its path.
         self.answered: list[tuple[float, str]] = []
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), _handler(self))
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
 
     @property
@@ -111,6 +111,15 @@ class GitServer:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join(5)
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        # A client that was killed is no news; of anything else the thread's traceback tells.
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
 
 
 def _handler(server: GitServer) -> type[BaseHTTPRequestHandler]:

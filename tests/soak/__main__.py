@@ -12,10 +12,11 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import linear_regression, median
-from typing import Final
+from typing import Any, Final
 
 from tests.soak.checker import Verdict, check
 from tests.soak.driver import USUAL, Driver
@@ -60,6 +61,7 @@ def soak(plan: Plan, folder: Path, say: Say) -> bool:
         problems = rest(scene, _REST_S)
         say(f"at rest after {time.monotonic() - ended:.0f} s")
         ending = judge(scene)
+        say("compared with `reconciler plan`; repairing what waits for a person …")
         last = repair(scene) if not problems else Ending()
         for replica in scene.replicas:
             if replica.served is not None:
@@ -82,11 +84,13 @@ def _begin(scene: Scene, say: Say) -> None:
         repository.push("Begin")
         for project in repository.projects.values():
             scene.service.settings(project.name, **USUAL)
+            if project.theirs:
+                scene.service.seed(project.name, [_theirs(project.theirs)])
             if project.observe:
                 scene.spans.append(Span("observed", time.time(), project=project.name))
     started = time.monotonic()
-    for replica in scene.replicas:
-        replica.start()
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(Replica.start, scene.replicas))
     problems = rest(scene, _REST_S)
     if problems:
         raise RuntimeError(f"the service did not come to rest: {problems}")
@@ -96,6 +100,19 @@ def _begin(scene: Scene, say: Say) -> None:
         f"{len(scene.replicas)} replicas keep {projects} Projects of {len(scene.repositories)} repositories"
         f" with {agents} agents; first in sync after {time.monotonic() - started:.0f} s"
     )
+
+
+def _theirs(name: str) -> dict[str, Any]:
+    """An agent with the mark of another owner."""
+    mark = {
+        "v": 1,
+        "owner": "git.example.com/others#prod",
+        "for": f"Agent/{name}",
+        "spec": "1:00",
+        "base": "0",
+    }
+    definition = {"kind": "prompt", "model": "gpt-5-mini", "instructions": "You are theirs."}
+    return {"name": name, "definition": definition, "metadata": {"reconciler": json.dumps(mark)}}
 
 
 def _evidence(scene: Scene, folder: Path) -> Evidence:
@@ -160,8 +177,10 @@ def main() -> int:
     folder = given.keep or Path(tempfile.mkdtemp(prefix="reconciler-soak-"))
     folder.mkdir(parents=True, exist_ok=True)
 
+    started = time.monotonic()
+
     def say(line: str) -> None:
-        sys.stdout.write(line + "\n")
+        sys.stdout.write(f"{time.monotonic() - started:6.1f} s  {line}\n")
         sys.stdout.flush()
 
     say(f"seed {given.seed}; again with: script/soak {given.minutes:g} --seed {given.seed}")

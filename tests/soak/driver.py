@@ -71,6 +71,7 @@ class Driver:
             self.edit_in_the_portal: 6,
             self.move_traffic: 2,
             self.delete_by_hand: 2,
+            self.make_a_stranger: 1,
             self.fault_of_requests: 8,
             self.fault_of_a_project: 5,
             self.kill: 2,
@@ -84,10 +85,12 @@ class Driver:
         self._actions = [action for action, weight in actions.items() for _ in range(weight)]
 
     def drive(self, until: float) -> None:
-        """Act until that moment (monotonic seconds)."""
+        """Act until that moment (monotonic seconds); everything once, and then at random."""
+        once = list(dict.fromkeys(self._actions))
+        self.random.shuffle(once)
         while time.monotonic() < until:
             self._undo(time.monotonic())
-            self._try(self.random.choice(self._actions))
+            self._try(once.pop() if once else self.random.choice(self._actions))
             time.sleep(self.random.uniform(0.1, 0.9))
 
     def settle(self) -> None:
@@ -246,6 +249,13 @@ class Driver:
         if not agent:
             return False
         self.scene.call("DELETE", project.name, f"/agents/{agent['name']}")
+        return True
+
+    def make_a_stranger(self) -> bool:
+        _, project = self._somewhere()
+        definition = {"kind": "prompt", "model": "gpt-5-mini", "instructions": "Nobody knows me."}
+        name = f"stranger-{self.random.getrandbits(24):06x}"
+        self.scene.call("POST", project.name, f"/agents/{name}/versions", {"definition": definition})
         return True
 
     # Bad luck

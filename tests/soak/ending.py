@@ -30,7 +30,7 @@ class Ending:
 
 
 def rest(scene: Scene, within_s: float) -> list[str]:
-    """Wait until every Project was looked at, at its newest commit, and nothing goes on; what does not."""
+    """Wait until every Project rests at the newest commit for it; what does not."""
     deadline, still = time.monotonic() + within_s, 0
     unsettled: list[str] = ["nothing was asked"]
     while time.monotonic() < deadline:
@@ -50,17 +50,21 @@ def _unsettled(scene: Scene) -> Iterator[str]:
     if served is None:
         yield "no replica runs"
         return
+    good = {source["name"]: source["good"] for source in served.get("/service")["sources"]}
     rows = {row["name"]: row for row in served.get("/projects?limit=100")["items"]}
-    for repository, project in _everything(scene):
-        row, head = rows.get(project.name), repository.head
+    for repository in scene.repositories:
+        if good.get(repository.source) != repository.head:
+            yield f"{repository.source} was not read"
+    for _, project in _everything(scene):
+        row = rows.get(project.name)
         if row is None:
             yield f"{project.name} is not known"
         elif row["health"] not in _RESTING:
             yield f"{project.name} is {row['health']}: {row['reason']}"
         elif row["failures"]:
             yield f"{project.name} failed {row['failures']} times: {row['reason']}"
-        elif row["revision"] != head:
-            yield f"{project.name} is at {row['revision'][:8]}, Git at {head[:8]}: {row['reason']}"
+        elif row["revision"] != row["wanted"] and row["revision"] != good[row["source"]]:
+            yield f"{project.name} is at {row['revision'][:8]}, wanted {row['wanted'][:8]}: {row['reason']}"
 
 
 def _everything(scene: Scene) -> list[tuple[Repository, Project]]:
@@ -140,6 +144,9 @@ def repair(scene: Scene) -> Ending:
     ending.problems += rest(scene, 60)
     for repository, project in _everything(scene):
         code, report = _plan(scene, repository, project)
+        if code == 3 and project.theirs and report is not None:
+            # What somebody else manages is refused, and no deletion of the Project with it.
+            code = int(any(not c["refused"] for c in report["changes"] if c["action"] != "none"))
         if code != 0:
             changes = report["changes"] if report else ()
             left = [f"{c['key']} {c['action']} {c['reason']}" for c in changes if c["action"] != "none"]

@@ -26,6 +26,8 @@ class Project:
     name: str
     endpoint: str
     observe: bool = False
+    # An agent that Git wants and somebody else manages: it must never be touched.
+    theirs: str = ""
     agents: dict[str, Spec] = field(default_factory=dict)
 
     @property
@@ -171,7 +173,8 @@ def repositories(
     """Repositories with Projects and agents of every kind; the last Project only observes.
 
     Args:
-        shape: how many repositories, Projects in each, and agents in each Project.
+        shape: how many repositories, Projects in each, and agents in each Project. The first Project has
+            one more, which is somebody else's.
     """
     sources, projects, agents = shape
     found = []
@@ -184,4 +187,6 @@ def repositories(
                 repository.new_agent(project, KINDS[index % len(KINDS)])
         found.append(repository)
     list(found[-1].projects.values())[-1].observe = True
+    first = next(iter(found[0].projects.values()))
+    first.theirs = found[0].new_agent(first, "prompt")
     return found

@@ -119,6 +119,8 @@ def _events(events: Sequence[JsonObject], *, named: bool) -> str:
             f"{event['project']}: {event['message']}" if named and event["project"] else event["message"]
         )
         rows.append((str(event["id"]), _time(event["at"]), event["type"], message))
+        if event["hint"]:
+            rows.append(("", "", "", f"→ {event['hint']}"))
     return _table(rows)
 
 

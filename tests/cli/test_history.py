@@ -34,7 +34,13 @@ async def history(service: Serving) -> None:
     await store.add_events(
         [
             EventRecord(
-                NOW, "drift", "warning", "prod", "somebody\x1b[2J\nwas here", resource="Agent/triage"
+                NOW,
+                "drift",
+                "warning",
+                "prod",
+                "somebody\x1b[2J\nwas here",
+                resource="Agent/triage",
+                hint="Ask them.",
             ),
             EventRecord(NOW, "source-stale", "error", "", "agents cannot be read"),
         ]
@@ -71,6 +77,7 @@ r1   2027-01-15 08:00Z  applied  2.5 s  c0ffeec0ffee  webhook, manual by ann
 
 EVENT  AT                 TYPE   MESSAGE
 1      2027-01-15 08:00Z  drift  somebody\\x1b[2J was here
+                                  → Ask them.
 """
     )
 
@@ -91,6 +98,7 @@ VERSION   STATE   TRAFFIC  MADE               BY              COMMIT
 
 EVENT  AT                 TYPE   MESSAGE
 1      2027-01-15 08:00Z  drift  somebody\\x1b[2J was here
+                                  → Ask them.
 """
     )
 

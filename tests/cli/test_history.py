@@ -77,7 +77,7 @@ r1   2027-01-15 08:00Z  applied  2.5 s  c0ffeec0ffee  webhook, manual by ann
 
 EVENT  AT                 TYPE   MESSAGE
 1      2027-01-15 08:00Z  drift  somebody\\x1b[2J was here
-                                  → Ask them.
+                                 → Ask them.
 """
     )
 
@@ -98,7 +98,7 @@ VERSION   STATE   TRAFFIC  MADE               BY              COMMIT
 
 EVENT  AT                 TYPE   MESSAGE
 1      2027-01-15 08:00Z  drift  somebody\\x1b[2J was here
-                                  → Ask them.
+                                 → Ask them.
 """
     )
 

@@ -80,6 +80,7 @@ def test_no_glob_takes_long(glob: str, path: str) -> None:
 _SEGMENTS = st.sampled_from(
     ["**", "*", "a*", "*a*", "*.b", ".a", ".*", "?", "a", "*a?*b", "[!a]*b*", "[ab]*a"]
 )
+_NAMES = st.text("ab.", min_size=1)
 
 
 @given(st.lists(_SEGMENTS, min_size=1, max_size=5), st.lists(_NAMES, min_size=1, max_size=6))

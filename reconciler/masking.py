@@ -63,7 +63,8 @@ _FORMS: Final = tuple(
         ("github_pat_", r"\bgithub_pat_[A-Za-z0-9_]{20,}", MASK),
         ("glpat-", r"\bglpat-[A-Za-z0-9_-]{16,}", MASK),
         ("xox", r"\bxox[abeprs]-[A-Za-z0-9-]{10,}", MASK),
-        ("sk-", r"\bsk-(?=\S*\d)[A-Za-z0-9_-]{16,}", MASK),
+        # Bounded: `sk-sk-sk-…` would be read to its end from each of its places.
+        ("sk-", r"\bsk-(?=\S{0,200}\d)[A-Za-z0-9_-]{16,}", MASK),
         ("akia", r"\bAKIA[A-Z0-9]{16}\b", MASK),
         ("asia", r"\bASIA[A-Z0-9]{16}\b", MASK),
         ("aiza", r"\bAIza[A-Za-z0-9_-]{30,}", MASK),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 from hypothesis import given
@@ -170,3 +171,13 @@ def test_masked_text_holds_no_control_characters(text):
 def test_a_secret_in_escaped_json_is_masked():
     secret = 'quo"te\\and\nline'
     assert "quo" not in Masker([secret]).text(json.dumps({"a": secret}))
+
+
+@pytest.mark.parametrize(
+    "word", ["sk-", "bearer ", "://", "eyJaaaaaaaa.", "password=", "-----BEGIN ", "accountkey"]
+)
+def test_no_text_takes_long(word: str) -> None:
+    """A manifest may be a megabyte, and every prompt in it is looked through."""
+    began = time.process_time()
+    Masker({"geheim"}).text("key private key-----" + word * (100_000 // len(word)))
+    assert time.process_time() - began < 3

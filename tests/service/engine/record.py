@@ -54,15 +54,18 @@ class Cast:
     alive: list[Replica] = field(default_factory=list)
     died: dict[int, float] = field(default_factory=dict)
 
+    @property
+    def _log(self) -> Path:
+        return self.path.with_suffix(".log")
+
     async def enter(self) -> Replica:
         """Start a replica."""
         arguments = [self.url, str(self.path), *map(str, self.length_s)]
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *("-m", "tests.service.engine.child", *arguments),
-            cwd=ROOT,
-            stderr=asyncio.subprocess.DEVNULL,
-        )
+        program = (sys.executable, "-m", "tests.service.engine.child")
+        with self._log.open("a") as log:
+            process = await asyncio.create_subprocess_exec(
+                *program, *arguments, cwd=ROOT, stdout=log, stderr=log
+            )
         replica = Replica(process)
         self.alive.append(replica)
         return replica
@@ -130,11 +133,15 @@ class Cast:
         return {reason for span in self.spans() if span.well for reason in span.reasons}
 
     async def until(self, holds: Callable[[], bool], within_s: float) -> None:
+        """Wait until it holds, as long as every replica lives."""
         deadline = time.monotonic() + within_s
         while not holds():
-            if time.monotonic() > deadline:
+            dead = [replica.pid for replica in self.alive if replica.process.returncode is not None]
+            if dead or time.monotonic() > deadline:
+                why = f"{dead} ended by themselves" if dead else f"not within {within_s} s"
                 spans = self.spans()
-                raise AssertionError(f"not within {within_s} s; {len(spans)} turns: {spans[-5:]}")
+                log = self._log.read_text()[-3000:]
+                raise AssertionError(f"{why}; {len(spans)} turns: {spans[-5:]}; {log}")
             await asyncio.sleep(0.02)
 
 

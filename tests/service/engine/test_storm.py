@@ -24,7 +24,7 @@ KEYS = [f"project/{number:02}" for number in range(50)]
 
 async def storm(engine: Replicas, triggers: int, pause_s: float, prefix: str) -> tuple[set[str], int]:
     """Trigger keys at random; the reasons that were accepted, and how many coalesced."""
-    chance, accepted, coalesced = random.Random(SEED), set[str](), 0
+    chance, accepted, coalesced = random.Random(f"{SEED} {prefix}"), set[str](), 0
     for number in range(triggers):
         reason = f"{prefix} {number}"
         try:
@@ -36,25 +36,21 @@ async def storm(engine: Replicas, triggers: int, pause_s: float, prefix: str) ->
     return accepted, coalesced
 
 
-async def faults(company: Cast) -> tuple[int, int]:
-    """Kill and stop replicas in turn until cancelled; never both stopped."""
+async def faults(company: Cast, over: asyncio.Event) -> tuple[int, int]:
+    """Kill and stop replicas in turn until it is over; never both stopped."""
     kills = stops = 0
-    try:
-        while True:
-            await asyncio.sleep(1.0)
-            await company.kill(company.alive[0])
-            kills += 1
-            await company.enter()
-            await asyncio.sleep(1.5)
-            stopped = company.alive[0]
-            stopped.send(signal.SIGSTOP)
-            stops += 1
-            try:
-                await asyncio.sleep(3.0)
-            finally:
-                stopped.send(signal.SIGCONT)
-    except asyncio.CancelledError:
-        return kills, stops
+    while not over.is_set():
+        await asyncio.sleep(1.0)
+        await company.kill(company.alive[0])
+        kills += 1
+        await company.enter()
+        await asyncio.sleep(1.5)
+        stopped = company.alive[0]
+        stopped.send(signal.SIGSTOP)
+        stops += 1
+        await asyncio.sleep(3.0)
+        stopped.send(signal.SIGCONT)
+    return kills, stops
 
 
 async def test_a_storm_with_kills_and_stops_overlaps_nothing_and_loses_nothing(
@@ -64,10 +60,13 @@ async def test_a_storm_with_kills_and_stops_overlaps_nothing_and_loses_nothing(
     async with cast(postgres_url, tmp_path / "record", 2, (0.03, 0.8)) as company:
         await engine.trigger("project/first", "first")
         await company.until(lambda: "first" in company.answered(), 20.0)
-        trouble = asyncio.create_task(faults(company))
+        over = asyncio.Event()
+        trouble = asyncio.create_task(faults(company, over))
         async with asyncio.timeout(75):
-            accepted, coalesced = await storm(engine, 1000, 0.006, "trigger")
-        trouble.cancel()
+            parts = await asyncio.gather(*(storm(engine, 250, 0.03, f"sender {n}") for n in range(4)))
+        accepted = set().union(*(part for part, _ in parts))
+        coalesced = sum(number for _, number in parts)
+        over.set()
         kills, stops = await trouble
         await company.until(lambda: accepted <= company.answered(), 30.0)
         spans, lost, overlaps = company.spans(), accepted - company.answered(), company.overlaps()

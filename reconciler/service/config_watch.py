@@ -31,6 +31,7 @@ _AGAIN_S: Final = 30.0
 _NEED_RESTART: Final = ("listen", "store", "limits.reconciles")
 
 Changed = Callable[[Config], Awaitable[None]]
+Reloaded = Callable[[], Awaitable[None]]
 # A hash of the content by path, None for a file that cannot be read. The files are small, and read once a
 # second: times and sizes lie where a mounted ConfigMap is swapped by a link.
 _Seen = dict[Path, bytes | None]
@@ -42,6 +43,7 @@ async def watch(
     changed: Changed,
     stop: asyncio.Event,
     metrics: Metrics | None = None,
+    reloaded: Reloaded | None = None,
 ) -> None:
     """Take over what the configuration file and the files it names say, until the stop.
 
@@ -50,13 +52,17 @@ async def watch(
     Args:
         configured: `current` is replaced by what was read, `rejected` filled when it cannot be used.
         changed: hears of a configuration that differs, after it is `current`. What it raises refuses it.
+        reloaded: hears of every reload, refused or not, when `configured` says how it went.
     """
     watching = Watching(configured, environ, changed, metrics)
     with _hangups() as hangup:
         # The file may have changed since the process read it at its start.
         asked = True
         while not stop.is_set():
+            before = (configured.rejected, configured.loaded_at)
             await watching.look(at_once=asked)
+            if reloaded is not None and (configured.rejected, configured.loaded_at) != before:
+                await reloaded()
             asked = await _pause(stop, hangup)
 
 

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from reconciler.apply import Outcome
-from reconciler.errors import ReconcilerError, SourceError
-from reconciler.plan import Plan
-from reconciler.reconcile import NOT_TAKEN, Inputs
+from reconciler.reconcile import NOT_TAKEN
 from reconciler.render.json import project_value
-from reconciler.report import Failed, ProjectReport, ProjectRun, project_report
+from reconciler.report import Failed, ProjectReport, project_report
 from reconciler.resource import Key
 from reconciler.service.deps import Deps
 from reconciler.service.orders import approval_digest
+from reconciler.service.ran import Ran, Tell, cut
 from reconciler.service.records import (
     PROJECT_SETTINGS,
-    Approved,
     EventRecord,
     Health,
     Page,
-    Pin,
     ProjectRecord,
     ResourceRecord,
     RunRecord,
@@ -46,101 +42,7 @@ from reconciler.service.rows import (
 from reconciler.tally import final_outcomes
 
 _DONE: Final = {"add": "added", "change": "changed", "destroy": "destroyed"}
-# Runs that come by themselves and find nothing are no history; they would push the releases out of it.
-_ROUTINE: Final = ("interval", "requeue", "check", "retry", "poll", "superseded")
 _ROWS: Final = 1000
-# Changes, outcomes and conditions of one run that its record keeps; the rows keep what is so now.
-_MOST_KEPT: Final = 1000
-
-
-# Hears of every run that is kept, when it begins to write and when it ends.
-Tell = Callable[[RunRecord], Awaitable[None]]
-
-
-@dataclass(frozen=True)
-class Ran:
-    """One turn of a Project and everything that came out of it.
-
-    `whole` says that every resource was looked at. `superseded`: ended because something newer came;
-    `interrupted`: because the process ends. `unused` is an approval of another plan than the one there was.
-    """
-
-    id: str
-    row: ProjectRecord
-    reasons: tuple[str, ...]
-    started_at: float
-    commit: str = ""
-    hold: str = ""
-    opens_at: float = 0.0
-    asked: str = ""
-    inputs: Inputs | None = None
-    plan: Plan | None = None
-    outcomes: tuple[Outcome, ...] = ()
-    run: ProjectRun | None = None
-    whole: bool = True
-    superseded: bool = False
-    interrupted: bool = False
-    unused: Approved | None = None
-    error: ReconcilerError | None = None
-    pins_over: tuple[Pin, ...] = ()
-
-    @property
-    def routine(self) -> bool:
-        """Whether nobody asked for this run."""
-        return all(reason.startswith(_ROUTINE) for reason in self.reasons)
-
-    @property
-    def wrote(self) -> bool:
-        """Whether anything changed at the service."""
-        return any(
-            outcome.well and outcome.outcome not in ("unchanged", "activated") for outcome in self.outcomes
-        )
-
-    @property
-    def broken(self) -> bool:
-        """Whether the next try should come soon and then later and later: something may pass by itself."""
-        if self.error is not None:
-            return True
-        ended = self.superseded or self.interrupted
-        return any(outcome.open and outcome.retryable for outcome in self.outcomes) and not ended
-
-    @property
-    def blind(self) -> bool:
-        """Whether the source could not be read, so that nothing new is known of the Project."""
-        return isinstance(self.error, SourceError)
-
-    @property
-    def result(self) -> str:
-        """One word for the run, see `RunRecord`."""
-        if self.run is None or self.run.failed is not None:
-            return "failed"
-        open_ = [outcome for outcome in final_outcomes(self.run.outcomes) if outcome.open]
-        if self.superseded or self.interrupted:
-            return "superseded" if self.superseded else "interrupted"
-        if any(outcome.outcome == "failed" for outcome in open_):
-            return "partly"
-        plan = self.plan
-        if plan is not None and plan.observe:
-            return "observed" if plan.steps else "drifted" if _held(plan) else "unchanged"
-        if plan is not None and plan.refused:
-            return "partly" if self.wrote else "refused"
-        if open_:
-            return "pending"
-        if self.wrote:
-            return "applied"
-        return "drifted" if plan is not None and _held(plan) else "unchanged"
-
-
-def _cut(value: dict[str, Any]) -> dict[str, Any]:
-    """The report as it is kept: of thousands of changes the first ones, and how many there were."""
-    parts = {part: len(value[part]) for part in ("changes", "outcomes", "conditions")}
-    if max(parts.values()) <= _MOST_KEPT:
-        return value
-    return {**value, **{part: value[part][:_MOST_KEPT] for part in parts}, "cut": parts}
-
-
-def _held(plan: Plan) -> bool:
-    return any(item.change.held for item in plan.planned)
 
 
 @dataclass
@@ -311,13 +213,13 @@ class Keeping:
     ) -> None:
         begun = ran.id in self._begun
         self._begun.discard(ran.id)
-        dull = ran.row.health is row.health and not ran.wrote
+        dull = ran.row.health is row.health and not ran.wrote and not ran.ends_release
         if not begun and ran.routine and dull:
             return
         record = self._record(ran, ran.result)
         if not begun:
             await self._deps.store.start_run(replace(record, result="running"))
-        record = replace(record, ended_at=self._deps.now(), summary=dict(report.summary), report=_cut(value))
+        record = replace(record, ended_at=self._deps.now(), summary=dict(report.summary), report=cut(value))
         await self._deps.store.end_run(record)
         await self._tell(record)
 
@@ -391,7 +293,7 @@ def _project_events(
     if ran.unused is not None:
         message = f"what {ran.unused.by} approved is not the plan any more; nothing was let through"
         events.append(occasion.event("refused", "warning", message, hint="Look at the plan again."))
-    if ran.wrote:
+    if ran.result == "applied":
         done = {_DONE[word]: n for word, n in report.summary.items() if n and word in _DONE}
         text = ", ".join(f"{n} {word}" for word, n in done.items()) or "nothing left to do"
         events.append(occasion.event("applied", "info", f"applied {ran.commit[:12]}: {text}"))

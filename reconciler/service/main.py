@@ -31,7 +31,9 @@ from reconciler.service.metrics import Metrics
 from reconciler.service.notify.outbox import Outbox
 from reconciler.service.project_turn import Beside, ProjectTurns
 from reconciler.service.pulls import PullTurns
+from reconciler.service.records import EventRecord
 from reconciler.service.source_turn import SourceTurns
+from reconciler.service.store import StoreDown
 from reconciler.service.store.opening import open_store
 from reconciler.service.turns import Turns
 from reconciler.settings import Settings
@@ -96,7 +98,9 @@ async def running(config: Config, settings: Settings, environ: Mapping[str, str]
             "engine": engine.serve(tracing.traced(parts.turns().turn), stop),
             "web": _http(web, listener, stop),
             "watchdog": watchdog.run(stop),
-            "configuration": watch(deps.configured, environ, parts.configured, stop, deps.metrics),
+            "configuration": watch(
+                deps.configured, environ, parts.configured, stop, deps.metrics, parts.reloaded
+            ),
         }
         tasks = [asyncio.create_task(work, name=name) for name, work in works.items()]
         for task in tasks:
@@ -167,6 +171,20 @@ class _Parts:
         self.checkouts.configure(config)
         for name in old | {spec.name for spec in config.spec.sources}:
             await self.deps.engine.trigger(f"source/{name}", "configuration")
+
+    async def reloaded(self) -> None:
+        """Tell people that the configuration was taken over or refused; once for all replicas."""
+        rejected, now = self.deps.configured.rejected, self.deps.now()
+        event = EventRecord(now, "config-reloaded", "info", "", "the configuration is in force")
+        if rejected:
+            more = f", and {len(rejected) - 1} more" if len(rejected) > 1 else ""
+            message = f"the configuration is refused: {rejected[0]}{more}"
+            hint = "An older one holds meanwhile; `reconciler serve --check` shows all problems."
+            event = EventRecord(now, "config-rejected", "error", "", message, hint=hint)
+        with contextlib.suppress(StoreDown):
+            if await self.deps.store.first_time("config", event.message, now=now, within_s=_MINUTE_S):
+                await self.deps.store.add_events([event])
+                await self.deps.engine.trigger("outbox", "event")
 
     async def close(self) -> None:
         """End every connection."""

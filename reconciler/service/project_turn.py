@@ -38,8 +38,9 @@ from reconciler.service.config_spec import seconds
 from reconciler.service.connections import Connections
 from reconciler.service.deps import Deps
 from reconciler.service.engine import Again, Turn
-from reconciler.service.keeping import Keeping, Ran, Tell
+from reconciler.service.keeping import Keeping
 from reconciler.service.orders import approved, asks, over_and_done
+from reconciler.service.ran import Ran, Tell
 from reconciler.service.records import Approved, ProjectRecord
 from reconciler.service.sight import Sight, Sights
 from reconciler.service.store import StoreDown
@@ -280,6 +281,7 @@ class ProjectTurns:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
         release.learn(attempt.memory)
+        went_on = bool(release.waiting)
         release.first = release.first or ran.plan
         # Of what waited, this reading may say that it needs nothing more.
         waited = [outcome for outcome in settled_meanwhile(ran.plan) if outcome.key in release.waiting]
@@ -287,7 +289,11 @@ class ProjectTurns:
         release.waiting = unsettled(attempt)
         ended, stopping = stop.asked.is_set(), self._stopping.is_set()
         return replace(
-            ran, outcomes=attempt.outcomes, superseded=ended and not stopping, interrupted=ended and stopping
+            ran,
+            outcomes=attempt.outcomes,
+            superseded=ended and not stopping,
+            interrupted=ended and stopping,
+            ends_release=went_on and not release.waiting,
         )
 
     async def _permit(self, turn: Turn, row: ProjectRecord) -> bool:

@@ -473,3 +473,36 @@ async def test_a_source_that_is_taken_off_the_list_leaves_its_agents_alone(world
         assert (await life.project()).reason == "its source is not watched"
         assert world.writes() == []
         assert world.names() == ["triage"]
+
+
+async def test_a_release_over_several_turns_is_applied_once(world: World, tmp_path: Path):
+    world.agent("desk", hosted())
+    world.commit()
+    async with living(world, tmp_path) as life:
+        await life.health("in-sync")
+        world.agent("desk", hosted("registry.example.com/triage:2.0"))
+        second = await life.push()
+        await life.until(lambda: world.traffic("desk") == [("2", 100)])
+        await life.at(second)
+        await life.health("in-sync")
+        applied = [line for line in await life.events("applied") if second[:12] in line]
+        assert applied == [f"applied {second[:12]}: 1 changed"]
+        assert next(iter(await life.runs())).result == "applied"
+        await idle(life)
+
+
+async def test_a_refused_configuration_changes_nothing_and_is_told(world: World, tmp_path: Path):
+    world.agent("triage")
+    first = world.commit()
+    async with living(world, tmp_path) as life:
+        await life.at(first)
+        path = tmp_path / "service.yaml"
+        good = path.read_text()
+        path.write_text(good.replace('"interval"', '"intervall"'))
+        refused = await life.until(lambda: life.events("config-rejected"))
+        assert "intervall" in refused[0]
+        assert life.service.deps.configured.rejected
+        path.write_text(good)
+        await life.until(lambda: life.events("config-reloaded"))
+        assert not life.service.deps.configured.rejected
+        await idle(life)

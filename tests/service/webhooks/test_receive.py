@@ -59,6 +59,7 @@ async def push(hooks: Hooks, name: str = "github", body: Any = None, **headers: 
     return await hooks.post(name, content, {**known, **own})
 
 
+@pytest.mark.rule("V5")
 @pytest.mark.parametrize("name", SECRETS)
 async def test_a_push_triggers_its_source_and_no_other(name: str) -> None:
     hooks = Hooks()

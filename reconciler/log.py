@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import sys
+import threading
 from collections.abc import Callable, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -63,6 +64,7 @@ def set_up_service(level: str, clean: Callable[[str], str]) -> None:
     """
     import structlog
 
+    lines = _Whole()
     mask_with(clean)
     first: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -81,7 +83,7 @@ def set_up_service(level: str, clean: Callable[[str], str]) -> None:
         logger_factory=lambda *args: structlog.PrintLogger(sys.stderr),
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(lines)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*first, structlog.stdlib.add_logger_name],
@@ -93,6 +95,22 @@ def set_up_service(level: str, clean: Callable[[str], str]) -> None:
     logging.raiseExceptions = False
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.DEBUG if level == "debug" else logging.WARNING)
+
+
+class _Whole:
+    """Standard error for many threads: each line is written whole, whoever writes it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def write(self, text: str) -> None:
+        """Write one line with its end."""
+        with self._lock:
+            sys.stderr.write(text)
+            sys.stderr.flush()
+
+    def flush(self) -> None:
+        """Nothing is held back."""
 
 
 _clean: Callable[[str], str] = str

@@ -25,10 +25,13 @@ def serve(
 
     from reconciler.service.config import load_config
     from reconciler.service.config_text import check_text
+    from reconciler.service.engine.opening import pooler_problem
 
     loaded = load_config(config, os.environ)
     if check:
         typer.echo(check_text(loaded))
+        if problem := pooler_problem(loaded.spec.store):
+            typer.echo(f"Warning: {problem}")
     elif migrate:
         from reconciler.service.store.opening import migrate as bring_up_to_date
 
@@ -45,10 +48,14 @@ def _run(config: Config) -> None:
     import structlog
 
     from reconciler.log import set_up_service
+    from reconciler.service.engine.opening import pooler_problem
     from reconciler.service.main import serve as run
     from reconciler.settings import read
 
     set_up_service(config.spec.log, config.masker().text)
+
+    if problem := pooler_problem(config.spec.store):
+        structlog.get_logger("reconciler").warning("store_behind_pooler", problem=problem)
 
     def ready(service: Running) -> None:
         structlog.get_logger("reconciler").info(

@@ -68,12 +68,17 @@ class Reader:
             IncompleteList: see `pages`.
             ServiceError: what `convert` raises.
         """
+        pages: list[Page] = []
         async for page in self._each(
             what, route, None, (remembered, project) if remembered is not None else None
         ):
             if not page.converted:
                 page.items, page.converted = [convert(item) for item in page.items], True
+            if remembered is not None:
+                pages.append(page)
             yield page.items
+        if remembered is not None:
+            remembered.only(project, pages)
 
     async def _each(
         self, what: str, route: str, names: dict[str, str] | None, memory: tuple[Remembered, str] | None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -54,6 +55,14 @@ class Remembered:
         self._bytes += size
         while self._bytes > self._most_bytes:
             self._bytes -= self._pages.popitem(last=False)[1][1]
+
+    def only(self, project: str, pages: Sequence[Page]) -> None:
+        """Forget the other pages of a project: what its newest list does not say hardly ever comes again."""
+        kept = {id(page) for page in pages}
+        for key in [
+            key for key, (page, _) in self._pages.items() if key[0] == project and id(page) not in kept
+        ]:
+            self._bytes -= self._pages.pop(key)[1]
 
 
 def _key(project: str, content: bytes) -> tuple[str, bytes]:

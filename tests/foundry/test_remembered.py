@@ -48,6 +48,29 @@ async def test_a_page_that_comes_again_gives_the_same_values_and_a_changed_one_n
         assert len(recorder.lines) == 8
 
 
+async def test_what_the_newest_list_does_not_say_is_forgotten():
+    serving, known = Serving(), Remembered()
+    async with recording(serving) as recorder, open_pipe(recorder.endpoint, repeats=0) as pipe:
+        await listed(AgentPort(pipe, "dev", lambda code: b"", known))
+        port = AgentPort(pipe, "prod", lambda code: b"", known)
+        for number in range(5):
+            serving.second = [agent("c", f"model-{number}")]
+            await listed(port)
+            # Two of each project.
+            assert len(known) == 4
+
+
+async def test_a_list_that_ends_early_forgets_nothing():
+    known = Remembered()
+    async with recording(Serving()) as recorder, open_pipe(recorder.endpoint, repeats=0) as pipe:
+        port = AgentPort(pipe, "prod", lambda code: b"", known)
+        await listed(port)
+        pages = port.list()
+        await anext(pages)
+        await pages.aclose()
+        assert len(known) == 2
+
+
 async def test_two_projects_at_one_endpoint_are_told_apart():
     known = Remembered()
     async with recording(Serving()) as recorder, open_pipe(recorder.endpoint, repeats=0) as pipe:

@@ -100,7 +100,7 @@ def _reason(
     """Why something of a Project is not as Git wants it: "" if it is, None if nothing explains it."""
     held = change["held"]
     steps = [*change["steps"]["now"], *change["steps"]["later"]]
-    if change["key"] in stalled:
+    if change["key"] in stalled or change["reason"] == "failed":
         return "failed to start"
     if not steps and change["action"] == "none":
         return "traffic moved by hand" if held else ""
@@ -131,11 +131,16 @@ def repair(scene: Scene) -> Ending:
     for repository in scene.repositories:
         for project in repository.projects.values():
             _, report = _plan(scene, repository, project)
+            edited = {v["key"] for v in report["verdicts"] if v["rule"] == "protected"} if report else set()
             for change in report["changes"] if report else ():
                 name = change["key"].rpartition("/")[2]
                 if name in project.agents and (change["drift"] or change["action"] != "none"):
                     repository.change(project, name)
                     ending.counts["agents repaired by a commit"] += 1
+                elif change["key"] in edited:
+                    # Removed in Git and edited in the portal since: no flag of the service deletes it.
+                    scene.call("DELETE", project.name, f"/agents/{name}")
+                    ending.counts["agents deleted by hand"] += 1
         scene.hear(repository)
         repository.push("Repair by hand")
     ending.problems += rest(scene, 60)

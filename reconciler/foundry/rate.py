@@ -11,6 +11,11 @@ bucket of tokens is empty at that moment, and this is all that can be known:
 - While nothing is refused the rate grows with each request that passes, quickly after the first guess, which
   may be far too low, and after each measurement more calmly, until a refusal comes in hundreds of requests.
 
+All of this holds while requests follow each other. A service that looks at a project now and then leaves the
+bucket to fill in between: what passed over such a pause measures how little was asked, and not the limit. So
+after a pause that fills the bucket the first guess begins anew, and a refusal only takes a small step down;
+after a longer one everything is forgotten, as if the process were new.
+
 Refusals of requests that were sent before the last lowering are echoes of the same empty bucket and say
 nothing new. Against simulated buckets of 5 to 500 tokens a second that hold a second's worth, with 4 to 64
 workers, this takes at most 1.1 times what the bucket allows; under 1 % is refused after the first fifth. A
@@ -41,6 +46,9 @@ _LEAST_RATE: Final = 0.1
 # A longer Retry-After is about a quota and holds for everybody; a shorter one is for the one request.
 _FOR_ALL_S: Final = 1.0
 _REMEMBERED: Final = 2_000
+# Nobody asked for so long: most buckets are full again, and then surely all are.
+_PAUSE_S: Final = _HELD_S
+_LONG_PAUSE_S: Final = 5.0
 # Sleeping is this inexact; a request that woke late keeps its slot, so that lateness does not add up.
 _LATE_S: Final = 0.005
 
@@ -67,19 +75,33 @@ class RateLimiter:
         self._lowered_at = 0.0
         self._doubles_in = 0
         self._measured = False
+        self._paused = False
 
     async def take(self) -> float:
         """Wait until one more request may be sent; in order of asking. Returns when it is sent."""
         clock = asyncio.get_running_loop().time
+        asked_at = clock()
         async with self._turn:
+            self._after_pause(asked_at)
             now = slot = clock()
-            if self._began_at is None:
-                self._began_at = now
             while (due := self._due_at()) > now:
                 await asyncio.sleep(due - now)
                 now, slot = clock(), due
             self._last_slot = slot if now - slot < _LATE_S else now
             return now
+
+    def _after_pause(self, asked_at: float) -> None:
+        """Forget what is meaningless after a time in which nobody asked for anything."""
+        if self._began_at is None:
+            self._began_at = asked_at
+            return
+        pause_s = asked_at - self._last_slot
+        if pause_s > _LONG_PAUSE_S:
+            self.rate, self._measured = None, False
+        if pause_s > _PAUSE_S and self.rate is None:
+            self._began_at, self._held = asked_at, 0
+        elif pause_s > _PAUSE_S:
+            self._paused = True
 
     def _due_at(self) -> float:
         if self.rate is None:
@@ -110,17 +132,24 @@ class RateLimiter:
             return
         self._lowered_at = now
         if self.rate is None:
-            self._empty_at = now
+            self._empty()
             self._guess()
+        elif self._paused:
+            self.rate = max(_LEAST_RATE, self.rate * _STEP_DOWN)
+            self._empty()
         elif self._passed_since < min(_ENOUGH, 2 * self._held) or now - self._empty_at < _ENOUGH_S:
             self.rate = max(_LEAST_RATE, self.rate * _STEP_DOWN)
         else:
             self.rate = max(_LEAST_RATE, min(self.rate, self._measure(now)) * _BELOW)
             self._doubles_in = min(_CALMEST, self._doubles_in * _CALMER)
             self._measured = True
-            self._empty_at = now
-            self._passed_since = 0
-            self._since.clear()
+            self._empty()
+
+    def _empty(self) -> None:
+        """The bucket is empty now, and what passes from here on can be measured."""
+        self._empty_at = asyncio.get_running_loop().time()
+        self._passed_since, self._paused = 0, False
+        self._since.clear()
 
     def _guess(self) -> None:
         """The first rate, from the first bucket."""

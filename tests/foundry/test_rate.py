@@ -165,6 +165,54 @@ def test_a_limit_that_grows_is_used_in_time():
     assert clock.run(whole()) > 60
 
 
+async def quiet(limiter: RateLimiter, minutes: float, refused_every: int = 0) -> None:
+    """A service that looks at its project every ten seconds, and is refused now and then without a limit."""
+    for look in range(1, int(minutes * 6) + 1):
+        for _ in range(4):
+            sent_at = await limiter.take()
+            await asyncio.sleep(0.02)
+            if refused_every and look % refused_every == 0:
+                limiter.refused(sent_at)
+            else:
+                limiter.passed(sent_at)
+        await asyncio.sleep(10)
+
+
+@pytest.mark.parametrize("refused_every", [59, 6, 1], ids=["once", "each-minute", "always"])
+def test_refusals_in_quiet_hours_do_not_slow_down_what_comes_later(refused_every):
+    async def whole() -> float:
+        limiter = RateLimiter()
+        await quiet(limiter, 10, refused_every)
+        return await Workers(32).carry_out(300, limiter, None)
+
+    assert clock.run(whole()) < 15
+
+
+def test_a_service_that_waits_between_its_looks_meets_its_limit_as_if_it_were_new():
+    async def whole() -> tuple[float, float]:
+        limiter, bucket = RateLimiter(), Bucket(20, size=20, retry_after=True)
+        await quiet(limiter, 10)
+        took_s = await Workers(32).carry_out(600, limiter, bucket)
+        return took_s, bucket.refused_late()
+
+    took_s, late = clock.run(whole())
+    assert took_s <= 1.1 * 30 + 1
+    assert late < 0.01
+
+
+def test_a_pause_of_a_second_or_two_keeps_the_pace():
+    async def whole() -> float:
+        limiter, bucket = RateLimiter(), Bucket(20, size=20, retry_after=True)
+        await Workers(32).carry_out(600, limiter, bucket)
+        bucket.answers.clear()
+        for _ in range(10):
+            await asyncio.sleep(1.5)
+            await Workers(32).carry_out(60, limiter, bucket)
+        return bucket.refused / len(bucket.answers)
+
+    assert clock.run(whole()) < 0.05
+
+
 def test_a_long_wait_holds_for_everybody_and_a_short_one_for_one():
     async def resumes(retry_after_s: float) -> float:
         limiter = RateLimiter()

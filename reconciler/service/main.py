@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import resource
 import signal
 import socket
 import time
@@ -41,6 +42,8 @@ from reconciler.settings import Settings
 _MINUTE_S: Final = 60.0
 _HOUR_S: Final = 3600.0
 _DAY_S: Final = 86_400.0
+# The usual 1,024 are too few for some twenty busy sources; more than this nobody needs.
+_FILES: Final = 65_536
 
 log = structlog.get_logger("reconciler")
 
@@ -63,6 +66,7 @@ async def serve(
         StateError: the address or the store is in use, or cannot be used.
         StoreDown: the store does not answer at the start.
     """
+    _many_files()
     async with running(config, settings, environ) as service:
         with _signals(service.stop):
             ready(service)
@@ -190,6 +194,14 @@ class _Parts:
         """End every connection."""
         await self.outbox.close()
         await self.connections.close()
+
+
+def _many_files() -> None:
+    """Take as many open files as the system grants: each source and each endpoint holds some dozens."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _listen(listen: str) -> socket.socket:

@@ -244,7 +244,9 @@ class ProjectTurns:
         changed = self._checkouts.take_changes(sight.row.source, name)
         quick = all(reason.startswith(("commit", "requeue")) for reason in turn.reasons)
         recent = time.monotonic() - release.whole_at < 2 * sight.row.interval_s and release.whole_at >= 0
-        if not quick or not recent or sight.orders.hold or sight.orders.pins or changed is None:
+        # What a person is asked for is about the whole plan.
+        asking = sight.row.asks or sight.project.project.sync.mode == "observe"
+        if not quick or not recent or asking or sight.orders.hold or sight.orders.pins or changed is None:
             release.settled()
             return ()
         keys, known = changed | release.waiting, self._keeping.known(name)

@@ -287,6 +287,10 @@ async def test_a_project_that_only_observes_reports_and_writes_nothing(world: Wo
         row = await life.health("observed")
         assert row.asks == "1 change of a Project that only observes"
         assert world.names() == []
+        world.agent("triage", prompt("Answer at length."))
+        second = await life.push()
+        row = await life.at(second)
+        assert row.asks == "1 change of a Project that only observes"
         now = time.time()
         await life.service.deps.store.approve(Approved("prod", row.digest, "ada", "go", now, now + 60))
         await life.sync()

@@ -107,8 +107,9 @@ def _opened(spec: NotifySpec, url: str) -> Any:
             "notifications need apprise, which is not installed",
             hint="Run `pip install 'foundry-reconciler[notify]'`.",
         ) from error
-    # It logs addresses when they fail; what matters is in our own line.
-    logging.getLogger("apprise").setLevel(logging.CRITICAL)
+    # Both log addresses, which hold secrets; what matters is in our own line.
+    for name in ("apprise", "urllib3"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     opened = apprise.Apprise()
     # The first address loads all plug-ins, some of which import what Python has given up.
     with warnings.catch_warnings():

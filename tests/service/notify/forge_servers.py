@@ -304,7 +304,7 @@ async def served(handle: Callable[[web.Request], Awaitable[web.StreamResponse]])
     """An HTTP server on loopback that answers everything by `handle`; its address."""
     app = web.Application(client_max_size=16 * 1024 * 1024)
     app.router.add_route("*", "/{path:.*}", handle)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import sys
 from typing import Any
 
@@ -75,6 +76,8 @@ async def test_what_a_dead_address_missed_comes_when_it_is_back(store: Store) ->
 async def test_a_failing_address_is_logged_without_its_url(
     store: Store, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    # The HTTP library below names the path of each request at this level.
+    caplog.set_level(logging.DEBUG)
     async with receiving() as ops:
         ops.answers = [403]
         with structlog.testing.capture_logs() as logs:

@@ -14,7 +14,7 @@ from reconciler.patches import matches, patched
 from reconciler.project import Project, ProjectSettings, globs_of, has_labels
 from reconciler.repository import Belongings, Repository
 from reconciler.resource import Desired, Key
-from reconciler.suggest import did_you_mean
+from reconciler.suggest import did_you_mean_key
 
 
 @dataclass(frozen=True)
@@ -277,7 +277,7 @@ def _unmatched(project: Project, narrow: _Narrow, keys: Collection[Key]) -> Iter
     if not narrow.only:
         return
     for name in narrow.unmatched(project.name, keys):
-        hint = did_you_mean(name, (key.local for key in keys), "Names are written KIND/NAME.")
+        hint = did_you_mean_key(name, (key.local for key in keys), "Names are written KIND/NAME.")
         message = f"`--only {name}` matches nothing in the Project `{project.name}`"
         yield Problem(project.manifest.place, "", message, hint, note=True)
 

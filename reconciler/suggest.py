@@ -22,6 +22,22 @@ def did_you_mean(word: str, known: Iterable[str], otherwise: str = "") -> str:
     return f"Did you mean `{found}`?" if found else otherwise
 
 
+def did_you_mean_key(key: str, known: Iterable[str], otherwise: str = "") -> str:
+    """A hint with the nearest known key (`Agent/triage`), else `otherwise`.
+
+    Only names are compared: the kind is the same in nearly all keys and would make any two of them alike.
+    """
+    by_name = {name_of(choice): choice for choice in sorted(known, reverse=True)}
+    found = nearest(name_of(key), by_name)
+    return f"Did you mean `{by_name[found]}`?" if found else otherwise
+
+
+def name_of(key: str) -> str:
+    """The name in a key (`Agent/triage`); text without a kind is a name."""
+    kind, slash, name = key.partition("/")
+    return name if slash else kind
+
+
 def listed(names: Iterable[str], most: int = 12) -> str:
     """Names for a sentence: `a`, `b` and `c`; the rest of a long list is counted."""
     every = [f"`{name}`" for name in names]

@@ -51,7 +51,7 @@ from reconciler.service.views_service import (
     SourceView,
 )
 from reconciler.service.views_versions import Look, Looks, remembered, timeline
-from reconciler.suggest import did_you_mean
+from reconciler.suggest import did_you_mean, did_you_mean_key
 
 R = TypeVar("R")
 V = TypeVar("V")
@@ -237,7 +237,7 @@ class Views:
             known = (row.resource for row in near)
             raise NotFound(
                 f"Project {project} has no resource {resource[:150]!r}",
-                hint=did_you_mean(
+                hint=did_you_mean_key(
                     resource[:150], known, f"`GET /api/v1/projects/{project}/resources` lists them."
                 ),
             )

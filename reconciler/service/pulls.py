@@ -12,18 +12,21 @@ import structlog
 from reconciler.desired import DesiredProject
 from reconciler.errors import ReconcilerError, explain
 from reconciler.globs import compiled
-from reconciler.loading import Loaded, inputs_of, masker, notes_of
+from reconciler.loading import Loaded, inputs_of, masker, notes_of, problems_of
 from reconciler.options import Allow
 from reconciler.reconcile import examine
 from reconciler.report import ProjectReport, ProjectRun, project_report
 from reconciler.service.checkouts import Checkouts
-from reconciler.service.config_spec import seconds
+from reconciler.service.config_spec import SourceSpec, seconds
 from reconciler.service.connections import Connections
 from reconciler.service.deps import Deps
 from reconciler.service.engine import Again, Turn
+from reconciler.service.notify.beside_pulls import BesidePulls, Tries
+from reconciler.service.notify.forges import Forge
 from reconciler.service.notify.judging import permitted
 from reconciler.service.notify.outbox import Outbox
 from reconciler.service.notify.plans import PullPlans
+from reconciler.service.source import Checkout
 
 log = structlog.get_logger("reconciler")
 
@@ -39,6 +42,9 @@ class PullTurns:
         self._checkouts = checkouts
         self._connections = connections
         self._outbox = outbox
+        self._tries: dict[str, Tries] = {}
+        # By source: when its forge may be asked again, in Unix seconds, where it wanted to be left alone.
+        self._resume_at: dict[str, float] = {}
 
     async def turn(self, turn: Turn) -> Again | None:
         """Plan the pull requests that moved; the next look comes with the source's interval."""
@@ -47,25 +53,51 @@ class PullTurns:
         forge = self._outbox.forge(name)
         if spec is None or spec.forge is None or not spec.forge.pull_requests or forge is None:
             return None
+        rest_s = self._resume_at.get(name, 0.0) - self._deps.now()
+        if rest_s > 0:
+            return Again(rest_s, "poll")
+        statuses = self._statuses(name, forge)
         try:
             base = self._checkouts.newest(name) or await self._checkouts.read(name)
-            environ = permitted(base.loaded.snapshot, self._checkouts.environ)
-            plans = PullPlans(
-                source=name,
-                branch=base.ref,
-                forge=forge,
-                store=self._deps.store,
-                load=lambda ref: self._load(name, ref, environ),
-                examine=self._examine,
-                handles=lambda project: any(compiled(glob).fullmatch(project) for glob in spec.projects),
-                link=self._deps.configured.current.spec.public_url or "",
-            )
-            if await plans.look(base.loaded):
+            plans = self._plans(spec, base, statuses)
+            if await plans.look(base.loaded) and not statuses.rest_s:
                 return Again(_NEXT_S, "more pull requests")
         except ReconcilerError as error:
             # A forge that is away, or a repository: the next look may do better, and nothing depends on it.
             log.warning("pull_requests_unread", source=name, error=explain(error), hint=error.hint)
-        return Again(seconds(spec.interval), "poll")
+            statuses.rest_s = getattr(error, "retry_after_s", 0.0) or statuses.rest_s
+        rest_s = statuses.rest_s or 0.0
+        self._resume_at[name] = self._deps.now() + rest_s
+        return Again(max(seconds(spec.interval), rest_s), "poll")
+
+    def _statuses(self, name: str, forge: Forge) -> BesidePulls:
+        link = self._deps.configured.current.spec.public_url or ""
+        counter = self._deps.metrics.reports
+
+        def count(channel: str, result: str) -> None:
+            counter.labels(channel, result).inc()
+
+        return BesidePulls(name, forge, self._deps.store, link, self._deps.now, count)
+
+    def _plans(self, spec: SourceSpec, base: Checkout, statuses: BesidePulls) -> PullPlans:
+        """What one look plans with.
+
+        Raises:
+            InvalidInput: the base holds no Project that can be read.
+        """
+        environ = permitted(base.loaded.snapshot, self._checkouts.environ)
+        return PullPlans(
+            source=spec.name,
+            branch=base.ref,
+            forge=statuses.forge,
+            store=self._deps.store,
+            load=lambda ref: self._load(spec.name, ref, environ),
+            examine=self._examine,
+            statuses=statuses,
+            tries=self._tries.setdefault(spec.name, Tries()),
+            handles=lambda project: any(compiled(glob).fullmatch(project) for glob in spec.projects),
+            link=statuses.link,
+        )
 
     async def _load(self, source: str, ref: str, environ: Mapping[str, str]) -> Loaded:
         return await asyncio.to_thread(self._checkouts.reader(source).at, ref, environ)
@@ -75,11 +107,14 @@ class PullTurns:
         inputs = inputs_of(loaded, project, Allow())
         async with self._connections.ports(settings.name, settings.endpoint, loaded.zipped) as ports:
             plan = await examine(inputs, ports)
+        # What is here although it is invalid would be skipped.
+        problems = problems_of(project)
         run = ProjectRun(
             settings.name,
             settings.endpoint,
             plan,
-            notes=notes_of(loaded, project),
+            notes=(*notes_of(loaded, project), *problems),
+            skipped=len(problems),
             masker=masker(project),
         )
         return project_report("plan", run, int(time.time()))

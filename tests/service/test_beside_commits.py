@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.service.living import living
+from tests.service.living import Living, living
 from tests.service.notify.forge_servers import TOKEN, GitHubServer, served
 from tests.world import World, prompt
 
@@ -28,28 +29,67 @@ async def test_a_commit_gets_its_status_and_a_pull_request_its_plan(
     world.git("checkout", "-q", "main")
     server = GitHubServer()
     server.pull(7, head)
-    async with served(server.handle) as address:
-        source = {
-            "forge": {
-                "provider": "github",
-                "repository": "acme/agents",
-                "url": address,
-                "token": {"env": "FORGE_TOKEN"},
-            }
-        }
-        async with living(world, tmp_path, source=source) as life:
-            await life.at(first)
-            await life.until(lambda: ("success" in states(server, first)) or None)
-            await life.until(lambda: server.comments)
-            text = next(iter(server.comments.values()))["body"]
-            assert "billing" in text
-            assert "pull request's words" in text
-            assert world.names() == ["triage"], "nothing of a pull request is applied"
-            asked = len(server.paths("POST"))
-            await life.service.deps.engine.trigger("pulls/agents", "a test")
-            await asyncio.sleep(0.5)
-            assert len(server.paths("POST")) == asked, "a head that did not move is not planned again"
-            await asyncio.to_thread(world.in_sync)
+    async with (
+        served(server.handle) as address,
+        living(world, tmp_path, source=forge_at(address)) as life,
+    ):
+        await life.at(first)
+        await life.until(lambda: ("success" in states(server, first)) or None)
+        await life.until(lambda: server.comments)
+        text = next(iter(server.comments.values()))["body"]
+        assert "billing" in text
+        assert "pull request's words" in text
+        await life.until(lambda: states(server, head) == ["pending", "success"])
+        contexts = {body["context"] for commit, body in server.statuses if commit == head}
+        assert contexts == {"reconciler/plan/agents"}
+        assert sent(life, "status") >= 3
+        assert sent(life, "comment") == 1
+        assert world.names() == ["triage"], "nothing of a pull request is applied"
+        asked = len(server.paths("POST"))
+        await life.service.deps.engine.trigger("pulls/agents", "a test")
+        await asyncio.sleep(0.5)
+        assert len(server.paths("POST")) == asked, "a head that did not move is not planned again"
+        await asyncio.to_thread(world.in_sync)
+
+
+async def test_a_plan_of_what_is_valid_tells_what_is_not(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("FORGE_TOKEN", TOKEN)
+    world.agent("triage")
+    world.project(sync={"on_invalid": "skip"})
+    first = world.commit()
+    world.git("checkout", "-q", "-b", "b7")
+    world.agent("billing")
+    bad = "apiVersion: reconciler/v1\nkind: Agent\nmetadata: {name: bad}\nspec: 7\n"
+    world.write("agents/bad.yaml", bad)
+    head = world.commit()
+    world.git("update-ref", "refs/pull/7/head", head)
+    world.git("checkout", "-q", "main")
+    server = GitHubServer()
+    server.pull(7, head)
+    async with (
+        served(server.handle) as address,
+        living(world, tmp_path, source=forge_at(address)) as life,
+    ):
+        await life.at(first)
+        await life.until(lambda: states(server, head)[1:])
+        (comment,) = server.comments.values()
+        assert "billing" in comment["body"]
+        assert "agents/bad.yaml:4" in comment["body"]
+        assert states(server, head) == ["pending", "failure"]
+
+
+def forge_at(address: str) -> dict[str, Any]:
+    """What a source says of a forge there."""
+    token = {"env": "FORGE_TOKEN"}
+    return {"forge": {"provider": "github", "repository": "acme/agents", "url": address, "token": token}}
+
+
+def sent(life: Living, channel: str) -> float:
+    """How many messages of that kind the metrics count."""
+    labels, registry = {"channel": channel, "result": "sent"}, life.service.deps.metrics.registry
+    return registry.get_sample_value("reconciler_reports_total", labels) or 0.0
 
 
 def states(server: GitHubServer, commit: str) -> list[str]:

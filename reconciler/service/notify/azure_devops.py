@@ -10,7 +10,7 @@ from aiohttp import ClientSession
 
 from reconciler.service.notify.caller import USER_AGENT, Answer, Caller
 from reconciler.service.notify.comments import described, is_marked, marked, same
-from reconciler.service.notify.forges import ForgeError, PullRequest, Status
+from reconciler.service.notify.forges import ForgeDown, ForgeError, PullRequest, Status
 
 _VERSION: Final = {"api-version": "7.1"}
 # In preview in every version so far.
@@ -47,16 +47,24 @@ class AzureDevOps:
         self._repo = f"/{project}/_apis/git/repositories/{name}"
 
     async def set_status(self, commit: str, status: Status) -> None:
-        genre, _, name = status.context.rpartition("/")
-        context = {"name": name, **({"genre": genre} if genre else {})}
-        body: dict[str, Any] = {
-            "state": _STATES[status.state],
-            "description": described(status.description, _MOST_DESCRIPTION),
-            "context": context,
-        }
-        if status.target_url:
-            body["targetUrl"] = status.target_url
-        await self._call("POST", f"{self._repo}/commits/{quote(commit, safe='')}/statuses", body=body)
+        path = f"{self._repo}/commits/{quote(commit, safe='')}/statuses"
+        await self._call("POST", path, body=_body(status))
+
+    async def set_pull_status(self, pull: PullRequest, status: Status) -> None:
+        # Branch policies read statuses of the request, not of its commits, and let those of an iteration
+        # expire with the next push.
+        path = f"{self._repo}/pullRequests/{pull.number}"
+        iterations = _values(await self._call("GET", f"{path}/iterations"))
+        try:
+            found = [int(item["id"]) for item in iterations if _source_commit(item) == pull.head]
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise _strange() from error
+        if not found:
+            raise ForgeDown(
+                f"pull request {pull.number} of Azure DevOps has no iteration for {pull.head[:12]} yet",
+                hint="It is tried again by itself.",
+            )
+        await self._call("POST", f"{path}/statuses", body={**_body(status), "iterationId": max(found)})
 
     async def pull_requests(self, branch: str) -> tuple[PullRequest, ...]:
         query = {
@@ -133,6 +141,23 @@ class AzureDevOps:
     ) -> Answer:
         asked = {**(query or {}), **_VERSION}
         return await self._caller.call(method, path, query=asked, body=body, once=once)
+
+
+def _body(status: Status) -> dict[str, Any]:
+    genre, _, name = status.context.rpartition("/")
+    body: dict[str, Any] = {
+        "state": _STATES[status.state],
+        "description": described(status.description, _MOST_DESCRIPTION),
+        "context": {"name": name, **({"genre": genre} if genre else {})},
+    }
+    if status.target_url:
+        body["targetUrl"] = status.target_url
+    return body
+
+
+def _source_commit(iteration: Any) -> str:
+    """The head that an iteration stands for, "" where that is gone."""
+    return str((iteration.get("sourceRefCommit") or {}).get("commitId", ""))
 
 
 def _authorization(token: str) -> str:

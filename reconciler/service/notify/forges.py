@@ -60,7 +60,10 @@ class PullRequest:
 
 @dataclass(frozen=True)
 class Status:
-    """What a forge shows beside a commit; `context` tells our statuses apart (`reconciler/PROJECT`)."""
+    """What a forge shows beside a commit; `context` tells our statuses apart.
+
+    It is `reconciler/PROJECT` for a run and `reconciler/plan/SOURCE` for the plan of a pull request.
+    """
 
     context: str
     state: State
@@ -82,6 +85,13 @@ class Forge(Protocol):
         ...
 
     async def set_status(self, commit: str, status: Status) -> None: ...
+
+    async def set_pull_status(self, pull: PullRequest, status: Status) -> None:
+        """Show a status on a request where reviewers see it and a rule for merging can require it.
+
+        Where the forge has no place for it, nothing is sent: GitLab keeps that of a fork in the fork.
+        """
+        ...
 
     async def pull_requests(self, branch: str) -> tuple[PullRequest, ...]:
         """The open requests to merge into this branch, by number."""

@@ -52,6 +52,10 @@ class GitHub:
             body["target_url"] = status.target_url
         await self._caller.call("POST", f"{self._repo}/statuses/{quote(commit, safe='')}", body=body)
 
+    async def set_pull_status(self, pull: PullRequest, status: Status) -> None:
+        # The heads of forks are commits of this repository, too.
+        await self.set_status(pull.head, status)
+
     async def pull_requests(self, branch: str) -> tuple[PullRequest, ...]:
         query = {"state": "open", "base": branch, "sort": "created", "direction": "asc"}
         found = await self._pages(f"{self._repo}/pulls", query)

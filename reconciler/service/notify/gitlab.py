@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -37,10 +38,33 @@ class GitLab:
         self._project = f"/projects/{quote(repository, safe='')}"
 
     async def set_status(self, commit: str, status: Status) -> None:
+        await self._set(commit, status, {})
+
+    async def set_pull_status(self, pull: PullRequest, status: Status) -> None:
+        """Add it to the request's pipeline, which "Pipelines must succeed" reads.
+
+        A status without a pipeline makes one. While CI has not begun, that would be a second one, which
+        nobody ends: so `pending` waits for a pipeline to stand in.
+        """
+        if pull.fork:
+            return
+        answer = await self._caller.call("GET", f"{self._project}/merge_requests/{pull.number}")
+        try:
+            pipeline, branch = answer.body["head_pipeline"], str(answer.body["source_branch"])
+            # One for the merged result has another commit, where no status of the head can be added.
+            fits = pipeline is not None and pipeline["sha"] == pull.head
+            where = {"pipeline_id": int(pipeline["id"])} if fits else {"ref": branch}
+        except (KeyError, TypeError, ValueError) as error:
+            raise _strange() from error
+        if fits or status.state != "pending":
+            await self._set(pull.head, status, where)
+
+    async def _set(self, commit: str, status: Status, where: Mapping[str, Any]) -> None:
         body = {
             "state": _STATES[status.state],
             "name": described(status.context, _MOST_COLUMN),
             "description": described(status.description, _MOST_COLUMN),
+            **where,
         }
         if status.target_url and len(status.target_url) <= _MOST_COLUMN:
             body["target_url"] = status.target_url

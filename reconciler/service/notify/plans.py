@@ -9,11 +9,12 @@ from typing import Final
 import structlog
 
 from reconciler.desired import DesiredProject
-from reconciler.errors import ReconcilerError
+from reconciler.errors import InvalidInput, ReconcilerError
 from reconciler.loading import Loaded, failure, invalid, problems_of
 from reconciler.render.markdown import code, document
 from reconciler.report import ProjectReport, ProjectRun, RunReport, project_report, run_report
-from reconciler.service.notify.forges import Forge, PullRequest
+from reconciler.service.notify.beside_pulls import FROM_A_FORK, BesidePulls, Tries, plan_status
+from reconciler.service.notify.forges import Forge, ForgeError, PullRequest
 from reconciler.service.notify.judging import Judged, judged
 from reconciler.service.store import Store
 
@@ -38,6 +39,8 @@ class PullPlans:
         branch: the branch that the service follows; requests against others are left alone.
         load: the manifests at a full ref name, with no more of the environment than `permitted` gives.
         examine: reads what is live and decides; it must write nothing.
+        statuses: shows beside each request what its plan says.
+        tries: when what could not be read is tried again.
         link: an address for people who want to see more, "" for none.
     """
 
@@ -47,6 +50,8 @@ class PullPlans:
     store: Store
     load: Load
     examine: Examine
+    statuses: BesidePulls
+    tries: Tries = field(default_factory=Tries)
     handles: Callable[[str], bool] = field(default=lambda name: True)
     link: str = ""
 
@@ -60,22 +65,45 @@ class PullPlans:
             ReconcilerError: retryable, when the repository cannot be fetched now.
             StoreDown: the store does not answer.
         """
+        pulls = await self.forge.pull_requests(self.branch)
+        self.tries.keep({self._done(pull) for pull in pulls})
+        ours = {pull.head for pull in pulls if not pull.fork}
         planned = 0
-        for pull in await self.forge.pull_requests(self.branch):
-            done = f"pull/{self.source}/{pull.number}/{pull.head}"
-            if pull.fork or await self.store.cursor(done):
+        for pull in pulls:
+            done = self._done(pull)
+            if await self.store.cursor(done) or not self.tries.due(done, self.statuses.now()):
                 continue
             if planned == _MOST_AT_ONCE:
                 return True
-            sent = await plan_pull_request(self, pull, base)
-            await self.store.move_cursor(done, 1)
             planned += 1
-            log.info("pull_request_planned", source=self.source, number=pull.number, changed=sent)
+            if not pull.fork:
+                settled = await plan_pull_request(self, pull, base)
+            else:
+                # A stranger's request for a commit of ours must not take its status away.
+                settled = pull.head in ours or await self.statuses.show(pull, FROM_A_FORK)
+            if settled:
+                await self.store.move_cursor(done, 1)
+            else:
+                self.tries.failed(done, self.statuses.now(), self.statuses.rest_s or 0.0)
         return False
+
+    def _done(self, pull: PullRequest) -> str:
+        return f"pull/{self.source}/{pull.number}/{pull.head}"
+
+
+@dataclass(frozen=True)
+class _Made:
+    """The plan of one pull request. `unmade`: part of it could not be read; `again`: later it may be."""
+
+    report: RunReport
+    found: Judged = field(default=Judged(()))
+    behind: bool = False
+    unmade: bool = False
+    again: bool = False
 
 
 async def plan_pull_request(plans: PullPlans, pull: PullRequest, base: Loaded) -> bool:
-    """Comment on one pull request with its plan; False when the comment said this already.
+    """Comment on one pull request with its plan, and show its result; False when it is worth another try.
 
     Args:
         base: the branch it would be merged into; its Projects give the rules and the endpoints.
@@ -84,34 +112,57 @@ async def plan_pull_request(plans: PullPlans, pull: PullRequest, base: Loaded) -
         ForgeError: the forge does not answer, or refuses.
         ReconcilerError: retryable, when the repository cannot be fetched now.
     """
-    found, behind = Judged(()), False
+    await plans.statuses.planning(pull)
+    made = await _made(plans, pull, base)
+    text = comment_text(plans, made.report, made.found, behind=made.behind)
+    sent = await _commented(plans, pull, text)
+    log.info("pull_request_planned", source=plans.source, number=pull.number, changed=sent)
+    if made.report.revision != pull.head:
+        # Pushed to meanwhile: this plan says nothing about the head that the status would stand on.
+        return False
+    status = plan_status(made.report, made.found, unmade=made.unmade)
+    return await plans.statuses.show(pull, status) and not made.again
+
+
+async def _commented(plans: PullPlans, pull: PullRequest, text: str) -> bool:
+    try:
+        sent = await plans.forge.comment(pull.number, marker(plans.source), text)
+    except ForgeError:
+        plans.statuses.count("comment", "failed")
+        raise
+    if sent:
+        plans.statuses.count("comment", "sent")
+    return sent
+
+
+async def _made(plans: PullPlans, pull: PullRequest, base: Loaded) -> _Made:
     try:
         loaded = await plans.load(pull.ref)
     except ReconcilerError as error:
         if error.retryable:
             raise
         report = run_report("plan", pull.head, plans.source, [], failure(error))
-    else:
-        found = judged(base.projects, loaded.projects, plans.handles)
-        behind = loaded.snapshot.is_ancestor(base.revision) is not True
-        reports = [await _examined(plans, project, loaded) for project in found.looked_at]
-        report = run_report("plan", loaded.revision or pull.head, plans.source, reports)
-    text = comment_text(plans, report, found, behind=behind)
-    return await plans.forge.comment(pull.number, marker(plans.source), text)
+        return _Made(report, unmade=not isinstance(error, InvalidInput))
+    found = judged(base.projects, loaded.projects, plans.handles)
+    behind = loaded.snapshot.is_ancestor(base.revision) is not True
+    reports = [await _examined(plans, project, loaded) for project in found.looked_at]
+    whole = run_report("plan", loaded.revision or pull.head, plans.source, [one for one, _ in reports])
+    unread = any(not read for _, read in reports)
+    return _Made(whole, found, behind, unmade=unread, again=unread)
 
 
-async def _examined(plans: PullPlans, project: DesiredProject, loaded: Loaded) -> ProjectReport:
-    """The plan of one Project; what is invalid or cannot be read is part of the comment, not its end."""
+async def _examined(plans: PullPlans, project: DesiredProject, loaded: Loaded) -> tuple[ProjectReport, bool]:
+    """The plan of one Project, and whether what is live could be read; no error ends the comment."""
     problems = problems_of(project)
     if problems and not (project.invalid_skipped and problems == project.problems):
         # Nothing is read for it: it would show as a wish to delete every agent.
-        return project_report("plan", invalid(project), 0)
+        return project_report("plan", invalid(project), 0), True
     try:
-        return await plans.examine(project, loaded)
+        return await plans.examine(project, loaded), True
     except ReconcilerError as error:
         settings = project.project
         run = ProjectRun(settings.name, settings.endpoint, failed=failure(error))
-        return project_report("plan", run, 0)
+        return project_report("plan", run, 0), False
 
 
 def marker(source: str) -> str:

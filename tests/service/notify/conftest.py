@@ -11,6 +11,8 @@ from aiohttp import ClientSession
 from reconciler.service.store import Store
 from reconciler.service.store.opening import open_store
 from tests.service.notify.places import PAUSES, SERVERS, Place, opened
+from tests.service.notify.reviews import Review, reviewing
+from tests.world import World
 
 
 @pytest.fixture
@@ -34,4 +36,11 @@ async def place(request: pytest.FixtureRequest, session: ClientSession) -> Async
     """Each of the forges."""
     PAUSES.clear()
     async with opened(request.param, session) as there:
+        yield there
+
+
+@pytest.fixture
+async def review(world: World, store: Store, session: ClientSession, tmp_path: Path) -> AsyncIterator[Review]:
+    """A repository with pull requests."""
+    async with reviewing(world, store, session, tmp_path) as there:
         yield there

@@ -47,6 +47,8 @@ class ForgeServer:
     statuses: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     locked: set[int] = field(default_factory=set)
     nameless: bool = False
+    # What a status is answered instead of being taken, 0 for nothing.
+    no_statuses: int = 0
     address: str = ""
     page: int = 100
 
@@ -61,6 +63,9 @@ class ForgeServer:
         self.asked.append(Asked(request.method, path, dict(request.headers), body))
         if self.next:
             return self.next.pop(0)
+        if self.no_statuses and request.method == "POST" and "/statuses" in path:
+            said = {"message": "no statuses today"}
+            return web.json_response(said, status=self.no_statuses, headers={"Retry-After": "600"})
         refused = self.refusal(request)
         if refused is not None:
             return refused
@@ -159,8 +164,16 @@ def user(login: str) -> dict[str, Any]:
     return {"login": login, "id": len(login), "type": "Bot" if login.endswith("[bot]") else "User"}
 
 
+@dataclass
 class GitLabServer(ForgeServer):
-    """gitlab.com for the project `acme/platform/agents`. Source: docs.gitlab.com/api/users and /api/notes."""
+    """gitlab.com for the project `acme/platform/agents`.
+
+    Sources: docs.gitlab.com/api: users, notes, commits, merge requests; `Ci::CreateCommitStatusService` of
+    GitLab: a status stands in a pipeline of its commit, the newest one where none is named, else in a new one
+    of its `ref`; a commit on no branch of this project, such as a fork's, has no `ref`.
+    """
+
+    pipelines: list[dict[str, Any]] = field(default_factory=list)
 
     def refusal(self, request: web.Request) -> Reply:
         if request.headers.get("PRIVATE-TOKEN") != TOKEN:
@@ -182,6 +195,10 @@ class GitLabServer(ForgeServer):
                 assert query["state"] == "opened"
                 found = [pull for pull in self.pulls if pull["target_branch"] == query["target_branch"]]
                 return web.json_response(self.paged(found, query))
+            case "GET", ["merge_requests", number]:
+                pull = next(one for one in self.pulls if one["iid"] == int(number))
+                mine = [one for one in self.pipelines if pull["source_branch"] in one["shown_in"]]
+                return web.json_response({**pull, "head_pipeline": mine[-1] if mine else None})
             case "GET", ["merge_requests", number, "notes"]:
                 mine = [one for one in self.comments.values() if one["issue"] == int(number)]
                 return web.json_response(self.paged(mine, query))
@@ -202,18 +219,41 @@ class GitLabServer(ForgeServer):
         assert body["state"] in ("pending", "running", "success", "failed", "canceled", "skipped")
         if len(body["description"]) > 255 or len(body["name"]) > 255 or len(body.get("target_url", "")) > 255:
             return web.json_response({"message": {"description": ["is too long"]}}, status=400)
-        last = next((one for sha, one in reversed(self.statuses) if sha == commit), None)
-        if last and (last["name"], last["state"]) == (body["name"], body["state"]):
+        strangers = {pull["sha"] for pull in self.pulls if pull["source_project_id"] != 7}
+        if commit in strangers and "ref" not in body:
+            return web.json_response({"message": "404 References for commit Not Found"}, status=404)
+        pipeline = self._pipeline(commit, body)
+        if pipeline is None:
+            said = "404 Pipeline for pipeline_id, sha and ref Not Found"
+            return web.json_response({"message": said}, status=404)
+        if pipeline["jobs"].get(body["name"]) == body["state"] == "running":
             said = "Cannot transition status via :run from :running (Reason(s): Status cannot transition…)"
             return web.json_response({"message": said}, status=400)
+        pipeline["jobs"][body["name"]] = body["state"]
         self.statuses.append((commit, body))
-        return web.json_response({"id": 1, **body}, status=201)
+        return web.json_response({"id": 1, "pipeline_id": pipeline["id"], **body}, status=201)
+
+    def _pipeline(self, commit: str, body: Any) -> dict[str, Any] | None:
+        fits = [one for one in self.pipelines if one["sha"] == commit]
+        if "ref" in body:
+            fits = [one for one in fits if one["ref"] == body["ref"]]
+        if "pipeline_id" in body:
+            fits = [one for one in fits if one["id"] == body["pipeline_id"]]
+            return fits[-1] if fits else None
+        return fits[-1] if fits else self.pipeline(commit, body.get("ref", "a-branch"))
+
+    def pipeline(self, sha: str, ref: str, *, branch: str = "") -> dict[str, Any]:
+        """A new pipeline; that of a request has another `ref` than the branch that it is shown for."""
+        made = {"id": 50 + len(self.pipelines), "sha": sha, "ref": ref, "shown_in": [ref, branch], "jobs": {}}
+        self.pipelines.append(made)
+        return made
 
     def pull(self, number: int, head: str, *, base: str = "main", home: int = 7) -> None:
         self.pulls.append(
             {
                 "iid": number,
                 "sha": head,
+                "source_branch": f"b{number}",
                 "target_branch": base,
                 "source_project_id": home,
                 "target_project_id": 7,
@@ -221,11 +261,15 @@ class GitLabServer(ForgeServer):
         )
 
 
+@dataclass
 class AzureServer(ForgeServer):
     """dev.azure.com/acme for the repository `agents` of the project `Team A`.
 
-    Source: the SDK's `LocationClient.get_connection_data`, which is in preview in every version of the API.
+    Sources: the SDK's `LocationClient.get_connection_data`, which is in preview in every version of the API;
+    learn.microsoft.com/rest/api/azure/devops/git: pull request statuses, pull request iterations.
     """
+
+    iterations: dict[int, list[str]] = field(default_factory=dict)
 
     def refusal(self, request: web.Request) -> Reply:
         given = request.headers.get("Authorization", "")
@@ -251,10 +295,16 @@ class AzureServer(ForgeServer):
             return web.json_response({"message": "TF401019: The repository does not exist"}, status=404)
         match method, path.removeprefix(repo).strip("/").split("/"):
             case "POST", ["commits", commit, "statuses"]:
-                assert body["state"] in ("pending", "succeeded", "failed", "error")
-                assert set(body["context"]) <= {"name", "genre"}
-                self.statuses.append((commit, body))
-                return web.json_response({"id": 1, **body}, status=201)
+                return self._status(commit, body, 201)
+            case "GET", ["pullRequests", number, "iterations"]:
+                mine = self.iterations.get(int(number), [])
+                found = [{"id": id, "sourceRefCommit": {"commitId": head}} for id, head in enumerate(mine, 1)]
+                return web.json_response({"value": found, "count": len(found)})
+            case "POST", ["pullRequests", number, "statuses"]:
+                mine, at = self.iterations.get(int(number), []), body["iterationId"]
+                if not 1 <= at <= len(mine):
+                    return web.json_response({"message": "TF401181: no such iteration"}, status=404)
+                return self._status(mine[at - 1], body, 200)
             case "GET", ["pullrequests"]:
                 assert query["searchCriteria.status"] == "active"
                 target = query["searchCriteria.targetRefName"]
@@ -277,6 +327,13 @@ class AzureServer(ForgeServer):
                 return web.json_response({"id": 1, "content": body["content"]})
         return web.json_response({"message": "Not Found"}, status=404)
 
+    def _status(self, commit: str, body: Any, status: int) -> web.Response:
+        assert body["state"] in ("pending", "succeeded", "failed", "error", "notApplicable", "notSet")
+        assert set(body["context"]) <= {"name", "genre"}
+        assert body["context"]["name"]
+        self.statuses.append((commit, body))
+        return web.json_response({"id": 1, **body}, status=status)
+
     def thread(
         self, number: int, text: str, *, author: object = US["azure-devops"], deleted: bool = False
     ) -> dict[str, Any]:
@@ -296,6 +353,7 @@ class AzureServer(ForgeServer):
             "sourceRefName": f"refs/heads/b{number}",
             "targetRefName": f"refs/heads/{base}",
         }
+        self.iterations.setdefault(number, []).append(head)
         self.pulls.append(pull | ({"forkSource": {"repository": {"id": home}}} if home else {}))
 
 

@@ -2,111 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from aiohttp import ClientSession
 from markdown_it import MarkdownIt
 
-from reconciler.desired import DesiredProject, load
+from reconciler.desired import DesiredProject
 from reconciler.errors import ServiceUnreachable, SourceUnreachable
-from reconciler.kinds.registry import KINDS
-from reconciler.loading import Loaded, inputs_of, masker, revision_text
-from reconciler.options import Allow
-from reconciler.reconcile import Inputs, examine
-from reconciler.report import ProjectReport, ProjectRun, project_report
+from reconciler.loading import Loaded
+from reconciler.report import ProjectReport
 from reconciler.service.config_spec import ForgeSpec, Secret
 from reconciler.service.notify.forges import ForgeError, open_forge
-from reconciler.service.notify.judging import permitted
-from reconciler.service.notify.plans import PullPlans
-from reconciler.service.store import Store
-from reconciler.settings import read
-from reconciler.source import open_source
-from reconciler.wiring import ports
-from tests.service.notify.forge_servers import TOKEN, GitHubServer, served
+from tests.service.notify.forge_servers import TOKEN
+from tests.service.notify.reviews import Review, in_line
 from tests.world import World, prompt
-
-
-@dataclass
-class Review:
-    """A repository whose pull requests are planned, and what was examined on the way."""
-
-    world: World
-    folder: Path
-    server: GitHubServer
-    plans: PullPlans
-    examined: list[Inputs] = field(default_factory=list)
-    environ: Mapping[str, str] = field(default_factory=dict)
-
-    def open(self, number: int, *, home: str = "acme/agents") -> str:
-        """A pull request with what is in the work tree now; the work tree is `main` again."""
-        self.world.git("checkout", "-q", "--detach")
-        head = self.world.commit(f"Request {number}")
-        self.world.git("update-ref", f"refs/pull/{number}/head", head)
-        self.world.git("checkout", "-q", "main")
-        self.server.pulls = [pull for pull in self.server.pulls if pull["number"] != number]
-        self.server.pull(number, head, home=home)
-        return head
-
-    async def load(self, ref: str) -> Loaded:
-        return await asyncio.to_thread(self.read, ref, permitted(self.base().snapshot, self.environ))
-
-    def read(self, ref: str, environ: Mapping[str, str]) -> Loaded:
-        url = f"file://{self.world.repo}"
-        snapshot = open_source(url, environ={}, ref=ref, cache=self.folder / "cache")
-        projects = load(snapshot, environ=environ, kinds=KINDS)
-        return Loaded(snapshot, projects, read({}), revision_text(snapshot))
-
-    def base(self) -> Loaded:
-        return self.read("main", self.environ)
-
-    async def examine(self, project: DesiredProject, loaded: Loaded) -> ProjectReport:
-        settings = project.project
-        inputs = inputs_of(loaded, project, Allow())
-        self.examined.append(inputs)
-        async with ports(settings.name, settings.endpoint, loaded.zipped, loaded.settings) as there:
-            plan = await examine(inputs, there)
-        run = ProjectRun(settings.name, settings.endpoint, plan, masker=masker(project))
-        return project_report("plan", run, int(time.time()))
-
-    async def look(self) -> str:
-        """Plan what moved; the newest comment."""
-        await self.plans.look(self.base())
-        bodies = [comment["body"] for comment in self.server.comments.values()]
-        return bodies[-1].replace("\r\n", "\n") if bodies else ""
-
-
-@pytest.fixture
-async def review(world: World, store: Store, session: ClientSession, tmp_path: Path) -> AsyncIterator[Review]:
-    server = GitHubServer()
-    async with served(server.handle) as url:
-        spec = ForgeSpec(provider="github", repository="acme/agents", token=Secret(env="T"), url=url)
-        forge = open_forge(spec, TOKEN, "", session)
-        found: Review
-
-        async def load_ref(ref: str) -> Loaded:
-            return await found.load(ref)
-
-        async def look_at(project: DesiredProject, loaded: Loaded) -> ProjectReport:
-            return await found.examine(project, loaded)
-
-        plans = PullPlans("agents", "main", forge, store, load_ref, look_at, link="https://r.example.com")
-        found = Review(world, tmp_path, server, plans)
-        yield found
-
-
-async def in_line(world: World) -> None:
-    """A base that was applied."""
-    world.agent("triage")
-    world.commit("Base")
-    done = await asyncio.to_thread(world.apply, "--project", "prod")
-    assert done.exit_code == 0, done.stdout + done.stderr
-    world.forget()
 
 
 async def test_a_pull_request_gets_its_plan_as_a_comment(review: Review) -> None:

@@ -33,6 +33,7 @@ class Memory:
         floors: the number of the version an earlier attempt made; a reading below it is list lag (P4).
         not_taken: live fingerprint at which the service did not take a change; not tried again (C5).
         deleted: agents that an earlier attempt deleted.
+        moved: the version to which an earlier attempt moved the traffic; there it is nobody's edit (R5).
     """
 
     selector_refused: frozenset[Key] = frozenset()
@@ -40,3 +41,4 @@ class Memory:
     floors: Mapping[Key, int] = field(default_factory=dict)
     not_taken: Mapping[Key, str] = field(default_factory=dict)
     deleted: frozenset[Key] = frozenset()
+    moved: Mapping[Key, str] = field(default_factory=dict)

@@ -158,7 +158,10 @@ def _observed(plan: Plan, note: str) -> tuple[Outcome, ...]:
 
 
 def _remembering(ctx: Context, memory: Memory) -> Context:
-    return replace(ctx, selector_refused=memory.selector_refused, at_cap=memory.at_cap)
+    left = {key: ctx.left.get(key, frozenset()) | {version} for key, version in memory.moved.items()}
+    return replace(
+        ctx, selector_refused=memory.selector_refused, at_cap=memory.at_cap, left={**ctx.left, **left}
+    )
 
 
 def _settled(change: Change, memory: Memory) -> Change:
@@ -185,24 +188,29 @@ def learned(plan: Plan, outcomes: tuple[Outcome, ...], memory: Memory) -> Memory
     """The memory after these outcomes."""
     floors, not_taken = dict(memory.floors), dict(memory.not_taken)
     refused, at_cap, deleted = set(memory.selector_refused), set(memory.at_cap), set(memory.deleted)
+    moved = dict(memory.moved)
     live = {planned.key: planned.change.live for planned in plan.planned}
     for outcome in outcomes:
         key = outcome.key
+        if outcome.outcome == "moved":
+            moved[key] = outcome.version
         if outcome.step == "add-version" and outcome.outcome == "created":
             floors[key] = max(floors.get(key, 0), int(outcome.version))
             deleted.discard(key)
+            at_cap.discard(key)
         if outcome.step == "delete-agent" and outcome.outcome == "deleted":
             deleted.add(key)
             # Whoever makes it again starts counting anew.
             floors.pop(key, None)
-        moved = outcome.step == "move-traffic"
-        if moved and (outcome.status == 400 or outcome.reason == "NotTaken") and key not in refused:
+            moved.pop(key, None)
+        moves = outcome.step == "move-traffic"
+        if moves and (outcome.status == 400 or outcome.reason == "NotTaken") and key not in refused:
             refused.add(key)
         elif outcome.reason == "NotTaken" and (there := live.get(key)) is not None:
             not_taken[key] = there.fingerprint()
         if outcome.step == "add-version" and _no_room(outcome):
             at_cap.add(key)
-    return Memory(frozenset(refused), frozenset(at_cap), floors, not_taken, frozenset(deleted))
+    return Memory(frozenset(refused), frozenset(at_cap), floors, not_taken, frozenset(deleted), moved)
 
 
 def caught_up(plan: Plan, memory: Memory) -> Memory:

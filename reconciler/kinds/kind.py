@@ -90,7 +90,10 @@ class Files(Protocol):
 
 @dataclass(frozen=True)
 class Context:
-    """What the ladder of one run depends on beside desired and live: who we are and what was allowed."""
+    """What the ladder of one run depends on beside desired and live: who we are and what was allowed.
+
+    `left` are the versions to which we moved the traffic of an agent before, where no mark tells.
+    """
 
     owner: str
     owner_aliases: frozenset[str] = frozenset()
@@ -101,6 +104,7 @@ class Context:
     code_sha256: Callable[[Code], str] | None = None
     take_traffic: bool = False
     taken: frozenset[Key] = frozenset()
+    left: Mapping[Key, frozenset[str]] = field(default_factory=dict)
     take_over: bool = False
     retry_failed: bool = False
     mark_equal: bool = False

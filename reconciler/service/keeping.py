@@ -103,7 +103,7 @@ class Keeping:
             *_project_events(occasion, ran, row, report),
         ]
         for pin in ran.pins_over:
-            await self._deps.store.remove_pin(pin.project, pin.resource)
+            await self._deps.store.remove_pin(pin)
             message = f"the rollback of {pin.resource} to version {pin.version} is over; Git decides again"
             events.append(occasion.event("pin-expired", "info", message, resource=pin.resource))
         await self._record_run(ran, row, report, value)

@@ -60,9 +60,9 @@ def ordered(inputs: Inputs, orders: Orders) -> Inputs:
     """The inputs with rollbacks as pins, and nothing written where it is held."""
     pins, over = orders.split()
     versions = {Key(inputs.project, *pin.resource.split("/", 1)): pin.version for pin in pins}
-    taken = frozenset(Key(inputs.project, *pin.resource.split("/", 1)) for pin in over)
+    left = {Key(inputs.project, *pin.resource.split("/", 1)): frozenset({pin.version}) for pin in over}
     resources = tuple(_pinned(want, versions) for want in inputs.resources) if versions else inputs.resources
-    result = replace(inputs, resources=resources, ctx=replace(inputs.ctx, taken=taken | inputs.ctx.taken))
+    result = replace(inputs, resources=resources, ctx=replace(inputs.ctx, left=left))
     if orders.keep and result.scope.prune:
         result = replace(result, scope=replace(result.scope, prune=False, kept_because=orders.keep))
     if orders.hold and not result.observe:
@@ -123,6 +123,7 @@ def _refusals(plan: Plan) -> set[str]:
 
 
 def over_and_done(pins: Sequence[Pin], plan: Plan) -> tuple[Pin, ...]:
-    """The pins that are over and whose agents need nothing any more: traffic is where Git wants it."""
-    open_ = {item.key.local for item in plan.planned if item.steps or item.change.held or item.refused}
+    """The pins that are over and whose agents need nothing any more: traffic is where Git wants it, or where
+    somebody moved it since."""
+    open_ = {item.key.local for item in plan.planned if item.steps or item.refused}
     return tuple(pin for pin in pins if pin.resource not in open_)

@@ -240,7 +240,9 @@ def _traffic(change: Change, desired: Desired, newest: Version | None, ctx: Cont
 
 def _left_by_us(key: Key, target: Version, newest: Version | None, ctx: Context) -> set[str]:
     """Where our own unfinished release, or one that Git has reverted, may have left the traffic."""
-    left = {target.mark.pinned} if target.mark and ours(key, target, ctx) else set()
+    left = set(ctx.left.get(key, ()))
+    if target.mark and ours(key, target, ctx):
+        left.add(target.mark.pinned)
     if newest is not None and newest.mark is not None:
         left |= {newest.number, newest.mark.pinned}
     return left - {""}

@@ -54,8 +54,8 @@ def steps(change: Change, ctx: Context) -> tuple[AgentStep, ...]:
         found.append(_step(change, "disable", Disable(), "disable the agent"))
     retired = _retire(change, change.desired, change.live, ladder, ctx) if change.live else []
     if change.key in ctx.at_cap:
-        # No room for one more version: old ones go first, and without any to go nothing is tried again.
-        found += [*retired, *ladder] if retired else []
+        # No room for one more version: old ones go first. Without any to go somebody may have made room.
+        found += [*retired, *ladder]
         retired = []
     else:
         found += ladder

@@ -75,8 +75,13 @@ class Projects(Part):
     async def put_pin(self, pin: Pin) -> None:
         await self._put(Change(PINS.put(), (PINS.row(pin),)))
 
-    async def remove_pin(self, project: str, resource: str) -> None:
-        await self._put(deleted(PINS, ("project = ?", project), ("resource = ?", resource)))
+    async def remove_pin(self, pin: Pin) -> None:
+        this = (
+            ("project = ?", pin.project),
+            ("resource = ?", pin.resource),
+            ("expires_at = ?", pin.expires_at),
+        )
+        await self._put(deleted(PINS, *this))
 
     async def pins(self, project: str = "") -> tuple[Pin, ...]:
         return await self._all(PINS, "project, resource", ("project = ?", project or None))

@@ -147,7 +147,9 @@ async def test_orders_are_replaced_and_taken_back(store: Store) -> None:
     await store.put_pin(second)
     await store.put_pin(replace(first, version="5"))
     assert await store.pins() == (second, replace(first, version="5"))
-    await store.remove_pin("prod", "Agent/a")
+    await store.remove_pin(replace(first, expires_at=8.5))
+    assert await store.pins("prod") == (replace(first, version="5"),)
+    await store.remove_pin(first)
     assert await store.pins("prod") == ()
     assert await store.pins() == (second,)
 
@@ -313,7 +315,7 @@ async def test_the_pulse_grows_with_every_write_that_a_page_could_show(store: St
         lambda: store.suspend(Suspension("prod", "ada", "", 1)),
         lambda: store.resume("prod"),
         lambda: store.put_pin(Pin("prod", "Agent/a", "1", "ada", "", 1, 2)),
-        lambda: store.remove_pin("prod", "Agent/a"),
+        lambda: store.remove_pin(Pin("prod", "Agent/a", "1", "ada", "", 1, 2)),
         lambda: store.approve(Approved("prod", "d", "ada", "", 1, 2)),
         lambda: store.take_approval("prod"),
         lambda: store.put_resources("prod", [resource()], []),

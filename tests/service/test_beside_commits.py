@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from tests.service.living import Living, living
 from tests.service.notify.forge_servers import TOKEN, GitHubServer, served
@@ -78,6 +79,31 @@ async def test_a_plan_of_what_is_valid_tells_what_is_not(
         assert "billing" in comment["body"]
         assert "agents/bad.yaml:4" in comment["body"]
         assert states(server, head) == ["pending", "failure"]
+
+
+async def test_a_forge_that_wants_to_be_left_alone_is(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("FORGE_TOKEN", TOKEN)
+    world.agent("triage")
+    first = world.commit()
+    asked: list[str] = []
+
+    async def limited(request: web.Request) -> web.StreamResponse:
+        asked.append(request.path)
+        return web.json_response({"message": "slow down"}, status=429, headers={"Retry-After": "600"})
+
+    async with (
+        served(limited) as address,
+        living(world, tmp_path, source=forge_at(address)) as life,
+    ):
+        await life.at(first)
+        pulls = "/api/v3/repos/acme/agents/pulls"
+        await life.until(lambda: pulls in asked)
+        for _ in range(3):
+            await life.service.deps.engine.trigger("pulls/agents", "a test")
+            await asyncio.sleep(0.3)
+        assert asked.count(pulls) == 1
 
 
 def forge_at(address: str) -> dict[str, Any]:

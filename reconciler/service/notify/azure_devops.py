@@ -79,7 +79,8 @@ class AzureDevOps:
             found += items
             if len(items) < _PAGE:
                 break
-        return tuple(sorted((_pull(item) for item in found), key=lambda pull: pull.number))
+        pulls = (pull for item in found if (pull := _pull(item)) is not None)
+        return tuple(sorted(pulls, key=lambda pull: pull.number))
 
     async def comment(self, number: int, marker: str, markdown: str) -> bool:
         text = marked(marker, markdown, self.most)
@@ -193,14 +194,17 @@ def _author(thread: Any) -> str:
     return str(author.get("id") or "").lower() if isinstance(author, dict) else ""
 
 
-def _pull(item: Any) -> PullRequest:
+def _pull(item: Any) -> PullRequest | None:
+    """The request; None where it has no head, since nothing has looked at its branch yet."""
     try:
-        number = int(item["pullRequestId"])
-        head, ref = str(item["lastMergeSourceCommit"]["commitId"]), str(item["sourceRefName"])
-    except (KeyError, TypeError, ValueError) as error:
+        number, ref = int(item["pullRequestId"]), str(item["sourceRefName"])
+        head = (item.get("lastMergeSourceCommit") or {}).get("commitId")
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _strange() from error
+    if not head:
+        return None
     # The branch itself: `refs/pull/N/merge` is missing while there are conflicts.
-    return PullRequest(number, head, ref, fork=bool(item.get("forkSource")))
+    return PullRequest(number, str(head), ref, fork=bool(item.get("forkSource")))
 
 
 def _strange() -> ForgeError:

@@ -86,9 +86,11 @@ class Caller:
                 await self.pause(_pause_s(attempt))
                 continue
             asked_s = pause_asked_for(answer, time.time())
-            if asked_s is None and answer.status < 500:
+            # Somebody else held what was to be changed, for example another status of the same commit.
+            conflict = answer.status == HTTPStatus.CONFLICT
+            if asked_s is None and answer.status < 500 and not conflict:
                 return self._good(answer, what)
-            unknown = asked_s is None and once
+            unknown = asked_s is None and once and not conflict
             if last or unknown or (asked_s or 0.0) > _LONGEST_PAUSE_S:
                 raise self._down(answer, what, asked_s or 0.0)
             await self.pause(_pause_s(attempt) if asked_s is None else asked_s)
@@ -154,14 +156,16 @@ def pause_asked_for(answer: Answer, now: float) -> float | None:
 
     Source: GitHub says 403 or 429 with `Retry-After`, or with `X-RateLimit-Remaining: 0` and
     `X-RateLimit-Reset` in Unix seconds; GitLab 429 with `Retry-After` and `RateLimit-Reset`; Azure DevOps
-    429 or 503 with `Retry-After`.
+    429 or 503 with `Retry-After`. GitHub's secondary limits may be told by the message of a 403 alone.
     """
     headers = answer.headers
     given = retry_after(headers.get("Retry-After", ""), now)
     used_up = headers.get("X-RateLimit-Remaining", headers.get("RateLimit-Remaining", "")) == "0"
     if answer.status == 503 and given is not None:
         return given
-    if answer.status != 429 and not (answer.status == 403 and (given is not None or used_up)):
+    if answer.status != 429 and not (
+        answer.status == 403 and (given is not None or used_up or _says(answer))
+    ):
         return None
     if given is not None:
         return given
@@ -169,6 +173,11 @@ def pause_asked_for(answer: Answer, now: float) -> float | None:
     if used_up and reset.isdecimal() and len(reset) < 12:
         return max(1.0, int(reset) - now)
     return 60.0
+
+
+def _says(answer: Answer) -> bool:
+    words = answer.body.get("message") if isinstance(answer.body, dict) else ""
+    return "rate limit" in str(words).lower()
 
 
 def retry_after(text: str, now: float) -> float | None:

@@ -144,21 +144,27 @@ def _repository(spec: ForgeSpec) -> str:
 def api_address(spec: ForgeSpec, source_url: str) -> str:
     """Where the forge's API is, without a slash at the end; "" where nothing says it.
 
-    Sources: docs.github.com (`api.github.com`, GHES `/api/v3`), docs.gitlab.com (`/api/v4`),
-    learn.microsoft.com/rest/api/azure/devops (`https://dev.azure.com/{organization}`).
+    Sources: docs.github.com (`api.github.com`, `api.NAME.ghe.com` for data residency, GHES `/api/v3`),
+    docs.gitlab.com (`/api/v4`), learn.microsoft.com/rest/api/azure/devops
+    (`https://dev.azure.com/{organization}`).
     """
     url = (spec.url or "").rstrip("/")
     match spec.provider:
         case "github":
-            if not url or urlsplit(url).hostname == "github.com":
-                return "https://api.github.com"
-            return (
-                url if urlsplit(url).path or urlsplit(url).hostname == "api.github.com" else f"{url}/api/v3"
-            )
+            return _github_api(url)
         case "gitlab":
             url = url or "https://gitlab.com"
             return url if "/api/" in urlsplit(url).path else f"{url}/api/v4"
     return url or _azure_organisation(source_url)
+
+
+def _github_api(url: str) -> str:
+    """Only a server of one's own has the API in a folder, elsewhere it has its own host."""
+    parts = urlsplit(url)
+    host = parts.hostname or "github.com"
+    if host.removeprefix("api.") == "github.com" or host.endswith(".ghe.com"):
+        return f"https://api.{host.removeprefix('api.')}"
+    return url if parts.path else f"{url}/api/v3"
 
 
 def _azure_organisation(source_url: str) -> str:

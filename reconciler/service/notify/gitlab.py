@@ -78,7 +78,8 @@ class GitLab:
     async def pull_requests(self, branch: str) -> tuple[PullRequest, ...]:
         query = {"state": "opened", "target_branch": branch, "order_by": "created_at", "sort": "asc"}
         found = await self._pages(f"{self._project}/merge_requests", query)
-        return tuple(sorted((_pull(item) for item in found), key=lambda pull: pull.number))
+        pulls = (pull for item in found if (pull := _pull(item)) is not None)
+        return tuple(sorted(pulls, key=lambda pull: pull.number))
 
     async def comment(self, number: int, marker: str, markdown: str) -> bool:
         text = marked(marker, markdown, self.most)
@@ -139,13 +140,16 @@ class GitLab:
         return found
 
 
-def _pull(item: Any) -> PullRequest:
+def _pull(item: Any) -> PullRequest | None:
+    """The request; None where it has no head, since its branch is gone or was not looked at yet."""
     try:
-        number, head = int(item["iid"]), str(item["sha"])
+        number, head = int(item["iid"]), item["sha"]
         fork = item["source_project_id"] != item["target_project_id"]
     except (KeyError, TypeError, ValueError) as error:
         raise _strange() from error
-    return PullRequest(number, head, f"refs/merge-requests/{number}/head", fork=fork)
+    if not head:
+        return None
+    return PullRequest(number, str(head), f"refs/merge-requests/{number}/head", fork=fork)
 
 
 def _author(note: Any) -> int:

@@ -210,6 +210,55 @@ async def test_a_long_retry_after_is_left_to_the_next_turn(place: Place) -> None
     assert len(place.server.asked) == 1
 
 
+@pytest.mark.parametrize("place", ["gitlab", "azure-devops"], indirect=True)
+async def test_a_request_without_a_head_holds_up_no_other(place: Place) -> None:
+    """GitLab has none once the branch is gone, Azure DevOps none before it has looked at the branch."""
+    for number in range(1, 4):
+        place.server.pull(number, COMMIT)
+    one, two, _ = place.server.pulls
+    if place.provider == "gitlab":
+        one["sha"], two["sha"] = None, ""
+    else:
+        one["lastMergeSourceCommit"] = None
+        del two["lastMergeSourceCommit"]
+
+    assert [pull.number for pull in await place.forge.pull_requests("main")] == [3]
+
+
+async def test_a_conflict_with_somebody_else_is_tried_again(place: Place) -> None:
+    said = {"message": "Another update to this commit status is in progress"}
+    place.server.next = [web.json_response(said, status=409)]
+
+    await place.forge.set_status(COMMIT, STATUS)
+
+    assert len(place.server.statuses) == 1
+    assert len(PAUSES) == 1
+
+
+async def test_a_lasting_conflict_is_retryable(place: Place) -> None:
+    place.server.next = [web.json_response({"message": "locked"}, status=409) for _ in range(3)]
+
+    with pytest.raises(ForgeDown, match="HTTP 409, locked"):
+        await place.forge.set_status(COMMIT, STATUS)
+
+
+@pytest.mark.parametrize("place", ["github"], indirect=True)
+async def test_a_limit_that_only_the_message_tells_makes_no_second_comment(place: Place) -> None:
+    await place.forge.comment(7, "<!-- m -->", "one")
+    said = {"message": "You have exceeded a secondary rate limit. Please wait a few minutes."}
+    listed, me = place.server.comments[1], {"login": "reconciler-bot", "type": "User"}
+    place.server.next = [
+        web.json_response([{**listed, "user": me}]),
+        web.json_response(said, status=403, headers={"X-RateLimit-Remaining": "14"}),
+    ]
+
+    with pytest.raises(ForgeDown) as caught:
+        await place.forge.comment(7, "<!-- m -->", "two")
+
+    assert caught.value.retry_after_s == 60.0
+    assert len(place.server.comments) == 1
+
+
 @pytest.mark.parametrize("body", ["[]{", "null", '"text"', "[1, null]", '{"value": [7]}', '[{"id": "x"}]'])
 async def test_a_strange_answer_is_an_error_of_ours(place: Place, body: str) -> None:
     answer = {"text": body, "content_type": "application/json"}
@@ -268,6 +317,8 @@ ADDRESSES = [
     ("github", "https://github.com", "x", "https://api.github.com"),
     ("github", "https://ghe.example.com", "x", "https://ghe.example.com/api/v3"),
     ("github", "https://ghe.example.com/api/v3/", "x", "https://ghe.example.com/api/v3"),
+    ("github", "https://acme.ghe.com", "x", "https://api.acme.ghe.com"),
+    ("github", "https://api.acme.ghe.com/", "x", "https://api.acme.ghe.com"),
     ("gitlab", None, "https://gitlab.com/acme/agents", "https://gitlab.com/api/v4"),
     ("gitlab", "https://git.example.com/gitlab", "x", "https://git.example.com/gitlab/api/v4"),
     ("gitlab", "https://git.example.com/api/v4", "x", "https://git.example.com/api/v4"),

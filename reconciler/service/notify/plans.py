@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Final
 
 import structlog
@@ -115,24 +116,34 @@ async def plan_pull_request(plans: PullPlans, pull: PullRequest, base: Loaded) -
     await plans.statuses.planning(pull)
     made = await _made(plans, pull, base)
     text = comment_text(plans, made.report, made.found, behind=made.behind)
-    sent = await _commented(plans, pull, text)
-    log.info("pull_request_planned", source=plans.source, number=pull.number, changed=sent)
+    commented = await _commented(plans, pull, text)
     if made.report.revision != pull.head:
         # Pushed to meanwhile: this plan says nothing about the head that the status would stand on.
         return False
     status = plan_status(made.report, made.found, unmade=made.unmade)
-    return await plans.statuses.show(pull, status) and not made.again
+    return await plans.statuses.show(pull, status) and commented and not made.again
 
 
 async def _commented(plans: PullPlans, pull: PullRequest, text: str) -> bool:
+    """Whether the comment stands there; False where this request takes none, such as a locked one."""
     try:
         sent = await plans.forge.comment(pull.number, marker(plans.source), text)
-    except ForgeError:
+    except ForgeError as error:
         plans.statuses.count("comment", "failed")
-        raise
+        if error.retryable or error.status == HTTPStatus.UNAUTHORIZED:
+            raise
+        log.warning(
+            "comment_not_written",
+            source=plans.source,
+            number=pull.number,
+            error=str(error),
+            hint=error.hint,
+        )
+        return False
     if sent:
         plans.statuses.count("comment", "sent")
-    return sent
+    log.info("pull_request_planned", source=plans.source, number=pull.number, changed=sent)
+    return True
 
 
 async def _made(plans: PullPlans, pull: PullRequest, base: Loaded) -> _Made:

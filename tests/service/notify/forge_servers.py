@@ -46,6 +46,8 @@ class ForgeServer:
     comments: dict[int, dict[str, Any]] = field(default_factory=dict)
     statuses: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     locked: set[int] = field(default_factory=set)
+    # Requests whose conversation takes no comment.
+    silent: set[int] = field(default_factory=set)
     nameless: bool = False
     # What a status is answered instead of being taken, 0 for nothing.
     no_statuses: int = 0
@@ -127,6 +129,9 @@ class GitHubServer(ForgeServer):
             case "GET", ["issues", number, "comments"]:
                 mine = [one for one in self.comments.values() if one["issue"] == int(number)]
                 return web.json_response(self.paged(mine, query))
+            case "POST", ["issues", number, "comments"] if int(number) in self.silent:
+                message = "Unable to create comment because issue is locked."
+                return web.json_response({"message": message}, status=403)
             case "POST", ["issues", number, "comments"]:
                 if len(body["body"]) > 65_536:
                     message = "body is too long (maximum is 65536 characters)"

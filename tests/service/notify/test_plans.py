@@ -6,6 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import structlog
+from aiohttp import web
 from markdown_it import MarkdownIt
 
 from reconciler.desired import DesiredProject
@@ -244,6 +246,43 @@ async def test_many_requests_are_planned_turn_by_turn(review: Review) -> None:
     assert len(review.server.comments) == 20
     assert not await review.plans.look(review.base())
     assert len(review.server.comments) == 30
+
+
+async def test_a_request_that_takes_no_comment_holds_up_no_other(review: Review) -> None:
+    await in_line(review.world)
+    review.world.agent("billing")
+    head = review.open(7)
+    review.world.git("update-ref", "refs/pull/8/head", head)
+    review.server.pull(8, head)
+    review.server.silent = {7}
+
+    with structlog.testing.capture_logs() as logs:
+        await review.look()
+
+    assert [comment["issue"] for comment in review.server.comments.values()] == [8]
+    assert review.said()[-1][0] == "success"
+    (told,) = (entry for entry in logs if entry["event"] == "comment_not_written")
+    assert told["number"] == 7
+    assert "Unable to create comment because issue is locked." in told["error"]
+    assert told["hint"]
+
+    review.server.silent = set()
+    review.clock[0] += 61
+    await review.look()
+    assert [comment["issue"] for comment in review.server.comments.values()] == [8, 7]
+
+
+async def test_a_token_that_ends_is_an_error_of_the_turn(review: Review) -> None:
+    await in_line(review.world)
+    review.world.agent("billing")
+    review.open(7)
+
+    async def ended(ref: str) -> Loaded:
+        review.server.next = [web.json_response({"message": "Bad credentials"}, status=401)]
+        return await review.load(ref)
+
+    with pytest.raises(ForgeError, match="HTTP 401"):
+        await review.look(load=ended)
 
 
 async def test_a_forge_that_refuses_is_an_error_of_the_turn(review: Review) -> None:

@@ -61,7 +61,7 @@ def _project(about: JsonObject) -> Iterator[str]:
 
 
 def _resource(about: JsonObject) -> Iterator[str]:
-    yield _line(f"{about['project']}/{about['resource']}", about["health"], about["reason"])
+    yield _line(f"{about['project']}/{about['resource']}", about["health"], about["why"])
     if about["pin"]:
         yield _pin(about["pin"])
 
@@ -96,7 +96,7 @@ def _runs(runs: Sequence[JsonObject], *, named: bool) -> str:
     rows = [("RUN", "STARTED", "RESULT", "TOOK", "COMMIT", "WHY")]
     for run in runs:
         took = f"{run['duration_s']:.1f} s" if run["duration_s"] is not None else "-"
-        why = ", ".join(run["reasons"])
+        why = ", ".join(run["why"])
         rows.append(
             (
                 f"{run['id']} {run['project']}" if named else run["id"],

@@ -28,7 +28,7 @@ _WILL: Final = {
     Action.MOVE: "have its traffic moved",
 }
 
-_REASONS: Final = {
+REASONS: Final = {
     "missing": "it is not there",
     "changed": "manifest and live differ",
     "creating": "its version is starting",
@@ -103,7 +103,7 @@ def reason(change: ChangeReport) -> str:
     """Why, in words."""
     if change.reason == "missing" and any(drift.what == "missing" for drift in change.drift):
         return "somebody deleted it"
-    return _REASONS.get(change.reason, clean(change.reason))
+    return REASONS.get(change.reason, clean(change.reason))
 
 
 def mark(change: ChangeReport) -> str:

@@ -14,6 +14,7 @@ from reconciler.reconcile import NOT_TAKEN
 from reconciler.report import ProjectReport
 from reconciler.resource import Json, Key, traffic_text
 from reconciler.service.records import EventRecord, Health, ResourceRecord
+from reconciler.service.views_words import reason_text, step_text
 from reconciler.tally import creating, stalled
 
 # A release of a whole fleet is one thing that happened, and not a thousand messages.
@@ -231,8 +232,11 @@ def _said(row: ResourceRecord) -> tuple[str, str]:
     """The sentence and the remedy for a resource that is not well."""
     for outcome in row.detail.get("outcomes", ()):
         if outcome["outcome"] in ("failed", "skipped"):
-            text = outcome["note"] or (outcome["error"] or [outcome["reason"]])[0]
-            return f"{row.resource}: {outcome['step']} {outcome['outcome']}: {text}", outcome["hint"]
+            text = outcome["note"] or next(iter(outcome["error"]), "")
+            if not text:
+                step = step_text(outcome["step"], outcome["version"])
+                text = f"{step}: {outcome['outcome']}, {outcome['reason']}"
+            return f"{row.resource}: {text}", outcome["hint"]
     for verdict in row.detail.get("verdicts", ()):
         return f"{row.resource}: {verdict['message']}", verdict["hint"]
     change = row.detail.get("change") or {}
@@ -243,7 +247,7 @@ def _said(row: ResourceRecord) -> tuple[str, str]:
         return f"{row.resource} was {drift['what']}{by}", ""
     for condition in row.detail.get("conditions", ()):
         return f"{row.resource}: {condition['message'] or condition['reason']}", ""
-    return f"{row.resource} is {row.health}: {row.reason}", ""
+    return f"{row.resource} is {row.health}: {reason_text(row.reason)}", ""
 
 
 def project_health(report: ProjectReport, rows: Mapping[Health, int], *, observed: bool) -> Health:

@@ -33,6 +33,7 @@ from reconciler.service.views_models import (
     VerdictView,
 )
 from reconciler.service.views_service import AuditView, EventView, RunView, SourceView
+from reconciler.service.views_words import reason_text, step_text, why_resource, why_run
 
 V = TypeVar("V")
 
@@ -174,6 +175,7 @@ def run_fields(record: RunRecord) -> dict[str, Any]:
         "project": record.project,
         "source": record.source,
         "reasons": record.reasons,
+        "why": why_run(record.reasons),
         "commit": record.commit,
         "started_at": moment(record.started_at),
         "ended_at": moment(record.ended_at),
@@ -199,6 +201,7 @@ def resource_fields(record: ResourceRecord, pin: PinView | None) -> dict[str, An
         "name": name,
         "health": str(record.health),
         "reason": record.reason,
+        "why": why_resource(record),
         "action": record.action,
         "serving": record.serving,
         "latest": record.latest,
@@ -238,6 +241,7 @@ def change_view(value: Json) -> ChangeView | None:
     return ChangeView(
         action=_text(value, "action"),
         reason=_text(value, "reason"),
+        why=reason_text(_text(value, "reason")),
         origin=_text(value, "origin"),
         refused=bool(value.get("refused")),
         held=bool(value.get("held")),
@@ -274,6 +278,7 @@ def outcome_views(values: Json) -> tuple[OutcomeView, ...]:
     return tuple(
         OutcomeView(
             step=_text(item, "step"),
+            what=step_text(_text(item, "step"), _text(item, "version")),
             outcome=_text(item, "outcome"),
             version=_text(item, "version"),
             reason=_text(item, "reason"),
@@ -295,7 +300,8 @@ def condition_views(values: Json) -> tuple[ConditionView, ...]:
             type=_text(item, "type"),
             status=_text(item, "status"),
             reason=_text(item, "reason"),
-            message=_text(item, "message"),
+            # Of drift the report has only the word for its reason.
+            message=reason_text(_text(item, "message")),
             at=_text(item, "time"),
         )
         for item in _dicts(values)

@@ -106,7 +106,10 @@ class ProjectDetail(ProjectView):
 
 @dataclass(frozen=True, kw_only=True)
 class ResourceView:
-    """One resource at a glance. `resource` is `Agent/NAME`; `serving` its traffic (`7`, or `6:90,7:10`)."""
+    """One resource at a glance. `resource` is `Agent/NAME`; `serving` its traffic (`7`, or `6:90,7:10`).
+
+    `reason` is the service's own word for why it is so, `why` says it to people, "" where all is well.
+    """
 
     project: str
     resource: str
@@ -114,6 +117,7 @@ class ResourceView:
     name: str
     health: str
     reason: str
+    why: str
     action: str
     serving: str
     latest: str
@@ -148,10 +152,11 @@ class DriftView:
 
 @dataclass(frozen=True, kw_only=True)
 class ChangeView:
-    """What the last plan said of a resource. `now` and `later` are its steps."""
+    """What the last plan said of a resource, `why` in words. `now` and `later` are its steps."""
 
     action: str
     reason: str
+    why: str
     origin: str
     refused: bool
     held: bool
@@ -164,9 +169,11 @@ class ChangeView:
 
 @dataclass(frozen=True, kw_only=True)
 class OutcomeView:
-    """What one step did. `error` goes from what we tried to its cause; `hint` is the remedy."""
+    """What one step did; `what` names it in words. `error` goes from what we tried to its cause; `hint` is
+    the remedy."""
 
     step: str
+    what: str
     outcome: str
     version: str
     reason: str

@@ -44,12 +44,16 @@ class SourceView:
 
 @dataclass(frozen=True, kw_only=True)
 class RunView:
-    """One attempt at a Project, without its report. `result` is `running` while it goes."""
+    """One attempt at a Project, without its report. `result` is `running` while it goes.
+
+    `reasons` are the service's own words for who asked, `why` says the same to people.
+    """
 
     id: str
     project: str
     source: str
     reasons: tuple[str, ...]
+    why: tuple[str, ...]
     commit: str
     started_at: datetime | None
     ended_at: datetime | None

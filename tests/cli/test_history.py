@@ -73,7 +73,7 @@ suspended by  ann  outage
 Agent/triage rolled back to version 7 by ann until 2027-01-15 09:00Z: nonsense
 
 RUN  STARTED            RESULT   TOOK   COMMIT        WHY
-r1   2027-01-15 08:00Z  applied  2.5 s  c0ffeec0ffee  webhook, manual by ann
+r1   2027-01-15 08:00Z  applied  2.5 s  c0ffeec0ffee  told by a webhook, asked for by ann
 
 EVENT  AT                 TYPE   MESSAGE
 1      2027-01-15 08:00Z  drift  somebody\\x1b[2J was here

@@ -67,6 +67,7 @@ class Rendering:
         )
         self._templates.globals.update(
             look=wording.look,
+            condition_title=wording.condition_title,
             path_to=wording.path_to,
             static=address,
             health_words=wording.HEALTH,

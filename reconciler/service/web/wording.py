@@ -125,6 +125,13 @@ def look(table: str, value: str) -> Look:
     return Look(value.replace("-", " ").capitalize(), "question", "quiet") if value else _UNKNOWN
 
 
+def condition_title(type_: str, status: str) -> str:
+    """What a condition says: `Ready`, `Not ready`, `Ready: not known`."""
+    if status == "True":
+        return type_
+    return f"Not {type_.lower()}" if status == "False" else f"{type_}: not known"
+
+
 def printable(value: Any) -> Any:
     """Text with control characters as symbols (␛) and steering ones by number; other values as they are."""
     return _STEERING.sub(_symbol, value) if type(value) is str else value

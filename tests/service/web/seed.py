@@ -67,7 +67,7 @@ def change(action: str, reason: str, **more: Any) -> dict[str, Any]:
 
 DRIFT: Final = change(
     "update",
-    "live was changed outside of Git",
+    "changed",
     fields=[field("/endpoint/version_selector", "7", "7:90, 8:10")],
     drift=[
         {
@@ -84,14 +84,15 @@ DRIFT: Final = change(
     ],
     steps={"now": ["add version 9", "move traffic to version 9"], "later": []},
 )
+_FAILED: Final = "version 4 failed: image_pull_failed: contoso.azurecr.io/invoice-reader:2.1 not found"
 OUTCOME: Final = {
-    "step": "wait until version 4 is active",
+    "step": "await-active",
     "outcome": "failed",
     "version": "4",
-    "reason": "VersionFailed",
-    "note": "",
+    "reason": "image_pull_failed",
+    "note": _FAILED,
     "hint": "Check that the image exists and that the project's identity may pull it.",
-    "error": ["version 4 of invoice-reader did not start", "image_pull_failed, manifest unknown"],
+    "error": [],
     "code": "image_pull_failed",
     "request_id": "5b1f0c3e",
     "duration_s": 12.4,
@@ -99,9 +100,25 @@ OUTCOME: Final = {
 STALLED: Final = {
     "type": "Stalled",
     "status": "True",
-    "reason": "VersionFailed",
-    "message": "version 4 did not start: the image contoso.azurecr.io/invoice-reader:2.1 was not found",
+    "reason": "image_pull_failed",
+    "message": _FAILED,
     "time": "2027-01-15T07:51:00Z",
+}
+
+
+STARTING: Final = {
+    "type": "Reconciling",
+    "status": "True",
+    "reason": "Creating",
+    "message": "the service is still starting the version",
+    "time": "2027-01-15T07:51:00Z",
+}
+DRIFTED: Final = {
+    "type": "Drifted",
+    "status": "True",
+    "reason": "Changed",
+    "message": "changed",
+    "time": "2027-01-15T06:50:00Z",
 }
 
 
@@ -128,8 +145,11 @@ async def fill(store: Store, now: float = NOW) -> None:
     )
     rows = agents(now)
     await store.put_resources("prod", rows, ())
-    for name, count in (("stage", 24), ("dev", 12), ("sales-eu", 24), ("sales-us", 31)):
+    for name, count in (("stage", 24), ("dev", 12), ("sales-eu", 24)):
         await store.put_resources(name, [_agent(name, index, now) for index in range(count)], ())
+    removed = {"health": Health.REFUSED, "reason": "removed", "action": "delete", "place": "", "labels": {}}
+    dropped = [_agent("sales-us", index, now, **(removed if index < 12 else {})) for index in range(31)]
+    await store.put_resources("sales-us", dropped, ())
     await _history(store, now)
 
 
@@ -276,11 +296,11 @@ def agents(now: float) -> list[ResourceRecord]:
     put(
         "support-triage",
         Health.DRIFTED,
-        reason="live was changed outside of Git",
+        reason="changed",
         action="update",
         serving="7:90,8:10",
         latest="8",
-        detail={"change": DRIFT, "conditions": [{"type": "Drifted", "status": "True", "reason": "Changed"}]},
+        detail={"change": DRIFT, "conditions": [DRIFTED]},
         references=("Agent/support-router", "Model/gpt-5-mini"),
         labels={"team": "support", "tier": "1"},
     )
@@ -288,7 +308,7 @@ def agents(now: float) -> list[ResourceRecord]:
     put(
         "invoice-reader",
         Health.FAILED,
-        reason="version 4 did not start",
+        reason="failed",
         action="update",
         serving="3",
         latest="4",
@@ -296,7 +316,7 @@ def agents(now: float) -> list[ResourceRecord]:
         labels={"team": "finance"},
         place="agents/finance/invoice.yaml:1:1",
         detail={
-            "change": change("update", "image changed", fields=[field("/definition/cpu", "2", "1")]),
+            "change": change("update", "failed", notes=[_FAILED]),
             "outcomes": [OUTCOME],
             "conditions": [STALLED],
         },
@@ -304,7 +324,7 @@ def agents(now: float) -> list[ResourceRecord]:
     put(
         "refund-clerk",
         Health.REFUSED,
-        reason="a policy refuses it",
+        reason="changed",
         action="update",
         detail={
             "verdicts": [
@@ -321,21 +341,23 @@ def agents(now: float) -> list[ResourceRecord]:
     put(
         "order-status",
         Health.WAITING,
-        reason="version 6 is starting",
+        reason="creating",
         action="update",
+        detail={"conditions": [STARTING]},
         latest="6",
         serving="5",
     )
     put(
         "knowledge-sync",
         Health.WAITING,
-        reason="version 2 is starting",
+        reason="creating",
         action="update",
+        detail={"conditions": [STARTING]},
         latest="2",
         serving="1",
     )
     for name in ("playground", "test-of-anna", "copy-of-support-triage", "hello-world"):
-        put(name, Health.UNMANAGED, reason="no manifest", place="", labels={}, serving="1", latest="1")
+        put(name, Health.UNMANAGED, reason="unmanaged", place="", labels={}, serving="1", latest="1")
     for name in ("sales-router", "finance-router", "legal-router"):
         put(name, Health.IN_SYNC, references=("Agent/support-router", "Agent/sales-answers", "Model/gpt-5"))
     put("sales-answers", Health.IN_SYNC, references=("Agent/knowledge-sync", "Model/gpt-5"))
@@ -399,7 +421,13 @@ async def _history(store: Store, now: float) -> None:
         "unchanged",
         "superseded",
     )
-    asked = (("webhook",), ("interval",), ("interval",), ("poll", "requeue"), ("manual by jon@contoso.com",))
+    asked = (
+        (f"commit {HEAD[:12]}",),
+        ("interval",),
+        ("check",),
+        (f"commit {HEAD[:12]}", "requeue"),
+        ("manual by jon@contoso.com",),
+    )
     for index in range(60, 0, -1):
         result = results[index % len(results)]
         at = now - 130 - index * 301
@@ -417,15 +445,17 @@ async def _history(store: Store, now: float) -> None:
         )
         await store.start_run(run)
         await store.end_run(run)
-    prod = RunRecord("run-prod", "prod", "agents", ("webhook",), HEAD, now - 130, now - 117.6, "partly")
+    prod = RunRecord(
+        "run-prod", "prod", "agents", (f"commit {HEAD[:12]}",), HEAD, now - 130, now - 117.6, "partly"
+    )
     report = {
         "changes": [
             DRIFT | {"key": "prod/Agent/support-triage"},
             change(
                 "update",
-                "image changed",
+                "failed",
                 key="prod/Agent/invoice-reader",
-                fields=[field("/definition/cpu", "2", "1")],
+                notes=[_FAILED],
             ),
         ],
         "outcomes": [
@@ -433,8 +463,9 @@ async def _history(store: Store, now: float) -> None:
             OUTCOME
             | {
                 "key": "prod/Agent/support-triage",
-                "step": "add version 8",
+                "step": "add-version",
                 "outcome": "created",
+                "note": "",
                 "error": [],
                 "hint": "",
                 "request_id": "",
@@ -461,7 +492,14 @@ async def _history(store: Store, now: float) -> None:
         RunRecord(**(vars(prod) | {"report": report, "summary": summary, "replica": "reconciler-7d9f-1"}))
     )
     refused = RunRecord(
-        "run-sales-us", "sales-us", "agents", ("commit",), HEAD, now - 190, now - 189.2, "refused"
+        "run-sales-us",
+        "sales-us",
+        "agents",
+        (f"commit {HEAD[:12]}",),
+        HEAD,
+        now - 190,
+        now - 189.2,
+        "refused",
     )
     limit = {"rule": "delete-limit", "message": "12 deletions are more than the limit of 5", "place": ""}
     hint = "Approve the plan, or raise `limits.deletes` in the Project."
@@ -470,7 +508,7 @@ async def _history(store: Store, now: float) -> None:
     await store.end_run(
         RunRecord(**(vars(refused) | {"report": {"verdicts": verdicts}, "summary": {"destroy": 12}}))
     )
-    await store.start_run(RunRecord("run-dev", "dev", "agents", ("webhook",), HEAD, now - 3))
+    await store.start_run(RunRecord("run-dev", "dev", "agents", (f"commit {HEAD[:12]}",), HEAD, now - 3))
     events = [
         (
             "release",
@@ -518,7 +556,7 @@ async def _history(store: Store, now: float) -> None:
             "error",
             "prod",
             "Agent/invoice-reader",
-            "Agent/invoice-reader: version 4 did not start: image_pull_failed",
+            f"Agent/invoice-reader: {_FAILED}",
             "Check that the image exists and that the project's identity may pull it.",
         ),
         ("recovery", "info", "stage", "", "Project stage is in sync again", ""),

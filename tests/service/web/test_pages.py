@@ -127,9 +127,12 @@ async def test_what_changes_is_fetched_as_a_piece(local: Front, path: str):
         ("/projects/prod/Agent/refund-clerk", ("secret-in-version", "Use a connection")),
         ("/projects/prod/Agent/playground", ("No manifest names this agent", "reconciler import")),
         ("/projects/prod/Agent/sales-audit", ("Live equals Git.", "the service has no such agent now")),
-        ("/runs/run-prod", ("image_pull_failed", "the model gpt-4o retires", "webhook", "reconciler-7d9f-1")),
+        (
+            "/runs/run-prod",
+            ("image_pull_failed", "the model gpt-4o retires", "a new commit", "reconciler-7d9f-1"),
+        ),
         ("/runs/run-dev", ("The run goes on.", "still running")),
-        ("/events", ("Agent/invoice-reader: version 4 did not start", "source research")),
+        ("/events", ("Agent/invoice-reader: version 4 failed", "source research")),
         ("/audit", ("denied", "action: approve", "Routes returns to billing")),
     ],
 )

@@ -6,13 +6,13 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field, replace
 
 from reconciler.building import Building, Built, BuiltBefore, build
-from reconciler.errors import Problem
+from reconciler.errors import Place, Problem
 from reconciler.garbage import collected_later
 from reconciler.kinds.kind import Registry
 from reconciler.manifest import Known, Library, Manifest, Snapshot
 from reconciler.patches import matches, patched
 from reconciler.project import Project, ProjectSettings, globs_of, has_labels
-from reconciler.repository import Belongings, Repository
+from reconciler.repository import Belongings, BrokenProject, Repository
 from reconciler.resource import Desired, Key
 from reconciler.suggest import did_you_mean_key
 
@@ -25,7 +25,7 @@ class DesiredProject:
     `sync.on_invalid` is `skip`: then the valid ones are here, and nothing may be deleted. `invalid` are
     the keys that have problems. `narrowed`: `resources` is a part, so nothing is missing (rule I4).
     `elsewhere` maps agent names to another Project of the repository that desires them on this endpoint
-    (rule D4).
+    (rule D4). `unread` are the places of Projects that may desire any name, so that none may be deleted.
     `masked` are values from the environment that no output may show.
     """
 
@@ -36,12 +36,21 @@ class DesiredProject:
     notes: tuple[Problem, ...] = ()
     narrowed: bool = False
     elsewhere: Mapping[str, str] = field(default_factory=dict)
+    unread: tuple[Place, ...] = ()
     masked: frozenset[str] = frozenset()
 
     @property
     def invalid_skipped(self) -> bool:
         """Whether the valid resources may be applied although others have problems."""
         return bool(self.problems) and self.project.sync.on_invalid == "skip"
+
+
+@dataclass(frozen=True)
+class Found:
+    """The Projects of a source that say what they want, and those that do not; each sorted by name."""
+
+    projects: tuple[DesiredProject, ...]
+    broken: tuple[BrokenProject, ...] = ()
 
 
 class Earlier:
@@ -71,7 +80,6 @@ def load(  # noqa: PLR0913 - each way to narrow a run is an argument of its own
     selector: Mapping[str, str] | None = None,
     only: Collection[str] = (),
     earlier: Earlier | None = None,
-    handles: Callable[[str], bool] = lambda _: True,
 ) -> tuple[DesiredProject, ...]:
     """The Projects below the snapshot's scope, sorted by name, each with its resources and problems.
 
@@ -81,24 +89,52 @@ def load(  # noqa: PLR0913 - each way to narrow a run is an argument of its own
         selector: labels that a resource must have.
         only: `Agent/NAME` of the resources to look at; with a Project in front for that one only.
         earlier: what earlier loads of this source found, kept from run to run by a long-running caller.
-        handles: whether a Project is this caller's by its name; the files of others may be broken.
 
     Raises:
         InvalidInput: no Project, an unknown name, or a Project file that does not say what it wants.
     """
     with collected_later():
         library = Library(snapshot, kinds, earlier.known if earlier else None)
-        repository = Repository(library, environ, tuple(projects), handles)
-        every = (*repository.here, *repository.others)
-        found = {id(project): repository.belongings(project) for project in every}
-        before = {p.name: earlier.built.get(p.name) or BuiltBefore() for p in repository.chosen if earlier}
-        loading = _Loading(snapshot, kinds, repository, found, before)
+        repository = Repository(library, environ, tuple(projects))
         narrow = _Narrow(dict(selector or {}), tuple(only))
-        result = tuple(loading.project(project, narrow) for project in repository.chosen)
-        if earlier is not None:
-            library.settle()
-            earlier.built = before
-        return result
+        return _loaded(library, repository, kinds, narrow, earlier)
+
+
+def load_each(
+    snapshot: Snapshot,
+    *,
+    environ: Mapping[str, str],
+    kinds: Registry,
+    earlier: Earlier,
+    handles: Callable[[str], bool],
+) -> Found:
+    """As `load`, all of them, for a caller to whom a broken Project file is that Project's problem alone.
+
+    Args:
+        handles: whether a Project is this caller's by its name; nothing is told of others.
+
+    Raises:
+        InvalidInput: no Project, or all of them are broken.
+    """
+    with collected_later():
+        library = Library(snapshot, kinds, earlier.known)
+        repository = Repository(library, environ, handles=handles, each_alone=True)
+        return Found(_loaded(library, repository, kinds, _Narrow({}, ()), earlier), repository.broken)
+
+
+def _loaded(
+    library: Library, repository: Repository, kinds: Registry, narrow: _Narrow, earlier: Earlier | None
+) -> tuple[DesiredProject, ...]:
+    every = (*repository.here, *repository.others)
+    found = {id(project): repository.belongings(project) for project in every}
+    before = {p.name: earlier.built.get(p.name) or BuiltBefore() for p in repository.chosen if earlier}
+    loading = _Loading(library.snapshot, kinds, repository, found, before)
+    result = tuple(loading.project(project, narrow) for project in repository.chosen)
+    if earlier is not None:
+        library.settle()
+        # Of a Project that is broken now most will be the same when it is right again.
+        earlier.built = (earlier.built if repository.broken else {}) | before
+    return result
 
 
 @dataclass(frozen=True)
@@ -161,6 +197,7 @@ class _Loading:
             notes=tuple(sorted(set(notes))),
             narrowed=bool(narrow),
             elsewhere=self._elsewhere(project),
+            unread=self.repository.unread,
             masked=project.values.masked,
         )
 
@@ -169,12 +206,11 @@ class _Loading:
 
         On another endpoint the same name is another agent. A Project that cannot be read may be on any.
         """
-        here = project.spec.endpoint.casefold()
         others = [
             other
             for other in self._every()
             if other is not project
-            if not other.readable or other.spec.endpoint.casefold() == here
+            if not other.readable or other.endpoint == project.endpoint
         ]
         return {
             manifest.name: other.name
@@ -190,9 +226,7 @@ class _Loading:
     ) -> Iterator[tuple[Manifest, Problem]]:
         """Rule I5: two Projects that want one name on one endpoint would overwrite each other for ever."""
         for other in self._every():
-            if other is project or not other.readable:
-                continue
-            if other.spec.endpoint.casefold() != project.spec.endpoint.casefold():
+            if other is project or other.endpoint != project.endpoint:
                 continue
             theirs = {(m.kind, m.name.casefold()): m for m in self.found[id(other)].manifests}
             for manifest in manifests:
@@ -282,4 +316,4 @@ def _unmatched(project: Project, narrow: _Narrow, keys: Collection[Key]) -> Iter
         yield Problem(project.manifest.place, "", message, hint, note=True)
 
 
-__all__ = ["DesiredProject", "ProjectSettings", "load"]
+__all__ = ["BrokenProject", "DesiredProject", "Found", "ProjectSettings", "load", "load_each"]

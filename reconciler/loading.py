@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Protocol
 
-from reconciler.desired import DesiredProject, load
+from reconciler.desired import BrokenProject, DesiredProject, load
 from reconciler.diff import Scope
-from reconciler.errors import Problem, ReconcilerError, ServiceError, explain
+from reconciler.errors import Place, Problem, ReconcilerError, ServiceError, explain
 from reconciler.guards import Limits
 from reconciler.kinds.agent.package import build
 from reconciler.kinds.kind import Context
@@ -48,12 +48,23 @@ class Narrowing:
 
 @dataclass(frozen=True)
 class Loaded:
-    """A source with its Projects, each valid or with its problems."""
+    """A source with its Projects, each valid or with its problems.
+
+    `broken` are those whose files do not say what they want; where any would be an error, there are none.
+    """
 
     snapshot: Snapshot
     projects: tuple[DesiredProject, ...]
     settings: Settings
     revision: str
+    broken: tuple[BrokenProject, ...] = ()
+
+    def broken_as(self, name: str) -> BrokenProject | None:
+        """What is wrong with the Project of this name; None where it is read, or not in the source."""
+        if any(project.project.name == name for project in self.projects):
+            return None
+        broken = {one.name: one for one in self.broken}
+        return broken.get(name) or broken.get("")
 
     def zipped(self, code: Code) -> bytes:
         """The code zip of a folder."""
@@ -106,6 +117,7 @@ def inputs_of(
     if max_deletes is not None:
         limits = replace(limits, deletes=max_deletes, deletes_percent=100)
     today = datetime.fromtimestamp(now, UTC).date()
+    prune = sync.prune and sync.mode == "enforce" and not project.problems
     return Inputs(
         project=settings.name,
         endpoint=settings.endpoint,
@@ -113,7 +125,7 @@ def inputs_of(
         ctx=context(loaded, project, allow, now),
         kinds=KINDS,
         scope=Scope(
-            prune=sync.prune and sync.mode == "enforce" and not project.problems,
+            prune=prune and not project.unread,
             kept_because=_kept_because(project),
             protect=tuple(sync.protect),
             forget=tuple(sync.forget),
@@ -123,7 +135,10 @@ def inputs_of(
         ),
         limits=limits,
         allow=allow,
-        verdicts=judge(project.resources, today=today, severities=settings.policies),
+        verdicts=(
+            *judge(project.resources, today=today, severities=settings.policies),
+            *(_unread(place) for place in project.unread if prune),
+        ),
         is_ancestor=loaded.snapshot.is_ancestor,
         observe=sync.mode == "observe",
         workers=loaded.settings.concurrency,
@@ -131,13 +146,21 @@ def inputs_of(
 
 
 def _kept_because(project: DesiredProject) -> str:
+    sync = project.project.sync
     if project.problems:
         return "other manifests have problems"
-    return (
-        "the Project is in `mode: observe`"
-        if project.project.sync.mode == "observe"
-        else "`sync.prune` is off"
-    )
+    if sync.mode == "observe":
+        return "the Project is in `mode: observe`"
+    if not sync.prune:
+        return "`sync.prune` is off"
+    return f"the Project in {project.unread[0]} cannot be read and may want it" if project.unread else ""
+
+
+def _unread(place: Place) -> Verdict:
+    """That nothing is deleted while nobody knows which names another Project desires (rule D4)."""
+    message = f"the Project in {place} cannot be read and may want any agent, so none is deleted"
+    hint = "Correct that file; one that is no Project of yours can lie in a folder that starts with a dot."
+    return Verdict(Severity.INFO, "unread-project", None, message, hint, place)
 
 
 def context(loaded: Loaded, project: DesiredProject, allow: Allow, now: int) -> Context:

@@ -110,22 +110,36 @@ def problem(file: str, document: Document, finding: Finding, prefix: tuple[str |
 
 
 @dataclass(frozen=True, slots=True)
+class Misformed:
+    """A Project with a wrong envelope; `manifest` is None where its name cannot be told."""
+
+    manifest: Manifest | None
+    problems: tuple[Problem, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Content:
     """What one file holds, with every problem by what it is about.
 
     `broken` are documents of ours with a wrong envelope, whose kind and name can be told all the same.
-    `faults` are problems of the text, `problems` those of envelopes, `project_problems` of the envelopes
-    of Projects, and `strange` those of documents that are not ours at all, such as a CI pipeline's.
-    `code_folders` are those that its manifests name, from the root.
+    `faults` are problems of the text, `problems` those of envelopes but for the Projects in `misformed`, and
+    `strange` those of documents that are not ours at all, such as a CI pipeline's. `code_folders` are those
+    that its manifests name, from the root. `whole` is False where more documents may follow a fault.
     """
 
     manifests: tuple[Manifest, ...] = ()
     broken: tuple[Manifest, ...] = ()
     faults: tuple[Problem, ...] = ()
     problems: tuple[Problem, ...] = ()
-    project_problems: tuple[Problem, ...] = ()
+    misformed: tuple[Misformed, ...] = ()
     strange: tuple[Problem, ...] = ()
     code_folders: tuple[str, ...] = ()
+    whole: bool = True
+
+    @property
+    def project_problems(self) -> tuple[Problem, ...]:
+        """The problems of the envelopes of Projects."""
+        return tuple(problem for one in self.misformed for problem in one.problems)
 
     @property
     def flawless(self) -> bool:
@@ -194,7 +208,7 @@ class Library:
                 found = self._kept(path) or self._content(path)
             except SourceError as error:
                 self._unread.add(path)
-                found = Content(faults=(Problem(Place(path), "", str(error), error.hint),))
+                found = Content(faults=(Problem(Place(path), "", str(error), error.hint),), whole=False)
             self._contents[path] = found
             self._bytes.pop(path, None)
         return found
@@ -232,7 +246,8 @@ class Library:
             Problem(Place(path, fault.line, fault.column), "", fault.message, fault.hint)
             for fault in parsed.faults
         )
-        problems: dict[bool, list[Problem]] = {True: [], False: []}
+        problems: list[Problem] = []
+        misformed: list[Misformed] = []
         manifests: list[Manifest] = []
         broken: list[Manifest] = []
         strange: list[Problem] = []
@@ -241,20 +256,23 @@ class Library:
             if not is_ours(value):
                 strange.append(_strange(path, document))
                 continue
-            found = tuple(envelope_findings(value, self._kinds))
-            about_project = value.get("kind") == PROJECT
-            problems[about_project] += [problem(path, document, finding) for finding in found]
+            found = [problem(path, document, item) for item in envelope_findings(value, self._kinds)]
             manifest = _manifest(path, document, self._kinds)
+            if value.get("kind") != PROJECT:
+                problems += found
+            elif found:
+                misformed.append(Misformed(manifest, tuple(found)))
             if manifest is not None:
                 (broken if found else manifests).append(manifest)
         return Content(
             tuple(manifests),
             tuple(broken),
             faults,
-            tuple(problems[False]),
-            tuple(problems[True]),
+            tuple(problems),
+            tuple(misformed),
             tuple(strange),
             tuple(m.code_folder for m in (*manifests, *broken) if m.code_folder is not None),
+            parsed.whole,
         )
 
     def _parsed(self, path: str) -> Parsed:

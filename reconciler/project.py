@@ -21,6 +21,8 @@ from reconciler.values import Values, fill, told
 
 # Parts of the spec that are used as written: what `$value` in them means is decided elsewhere, or nothing.
 _LITERAL: Final = frozenset({"values", "values_from_env", "patches"})
+# The endpoint of a Project that does not say where it is.
+_NOWHERE: Final = "sandbox://unknown"
 
 
 @dataclass(frozen=True)
@@ -59,17 +61,28 @@ class Globs:
 
 @dataclass(frozen=True)
 class Project:
-    """A Project as its file says it. `readable` is False when only globs and selector could be read."""
+    """A Project as its file says it.
+
+    `readable` is False when only parts of its spec could be read, and `told` when these do not say for
+    certain which manifests are its own.
+    """
 
     manifest: Manifest
     spec: ProjectSpec
     values: Values
     problems: tuple[Problem, ...] = ()
     readable: bool = True
+    told: bool = True
 
     @property
     def name(self) -> str:
         return self.manifest.name
+
+    @property
+    def endpoint(self) -> str:
+        """The endpoint that it states, for comparing; "" where that cannot be told."""
+        nowhere = not self.readable and self.spec.endpoint == _NOWHERE
+        return "" if nowhere else self.spec.endpoint.casefold()
 
     @cached_property
     def globs(self) -> Globs:
@@ -120,12 +133,15 @@ def owner_of(project: Project, origin: str) -> str:
     return project.spec.owner or f"{origin or 'local'}#{project.name}"
 
 
-def read_project(manifest: Manifest, environ: Mapping[str, str], origin: str) -> Project:
+def read_project(
+    manifest: Manifest, environ: Mapping[str, str], origin: str, faults: tuple[Problem, ...] = ()
+) -> Project:
     """The Project of a manifest, with every problem of its file.
 
     Args:
         environ: where `values_from_env` come from.
         origin: `host/path` of the Git remote, for the owner.
+        faults: what is wrong with the text of the file: the manifest may lack a part of what it says.
     """
     raw: JsonObject = manifest.value["spec"]
     values = values_of(raw, environ)
@@ -143,10 +159,11 @@ def read_project(manifest: Manifest, environ: Mapping[str, str], origin: str) ->
         project = Project(manifest, spec, public)
         found += _owner_findings(project, origin)
         found += _glob_findings(project)
-    problems = tuple(manifest.problem(finding, "spec") for finding in told(found, filled))
+    problems = (*faults, *(manifest.problem(finding, "spec") for finding in told(found, filled)))
     if spec is None:
-        return Project(manifest, _least(raw), values, problems, readable=False)
-    return Project(manifest, spec, public, problems)
+        least, certain = _least(filled.value, raw)
+        return Project(manifest, least, values, problems, readable=False, told=certain and not faults)
+    return Project(manifest, spec, public, problems, told=not faults)
 
 
 def values_of(raw: JsonObject, environ: Mapping[str, str]) -> Values:
@@ -169,15 +186,22 @@ def _no_files(path: str) -> tuple[str, str]:
     return "a Project takes no files", "Use `values`, or put the file into the Agent."
 
 
-def _least(raw: JsonObject) -> ProjectSpec:
-    """Which manifests a Project with other problems is about, as far as it says so."""
-    kept = {key: raw[key] for key in ("resources", "selector") if key in raw}
-    for part in (kept, {}):
+def _least(filled: JsonObject, raw: JsonObject) -> tuple[ProjectSpec, bool]:
+    """What a spec with problems says all the same, and whether its manifests are certain.
+
+    They are not where `resources` or `selector` is wrong, or an unknown key may be one of the two misspelt.
+    """
+    stated = {**filled, "values_from_env": raw.get("values_from_env")}
+    sound: dict[str, Any] = {"endpoint": _NOWHERE}
+    for key in ("endpoint", "resources", "selector", "values_from_env"):
         try:
-            return ProjectSpec.model_validate({"endpoint": "sandbox://unknown", **part})
+            ProjectSpec.model_validate({**sound, key: stated.get(key)})
         except ValidationError:
             continue
-    raise AssertionError("an endpoint alone is a Project")
+        sound[key] = stated[key]
+    unsound = {"resources", "selector"} & raw.keys() - sound.keys()
+    known = {field.alias or name for name, field in ProjectSpec.model_fields.items()}
+    return ProjectSpec.model_validate(sound), not unsound and raw.keys() <= known
 
 
 def _owner_findings(project: Project, origin: str) -> list[Finding]:
@@ -200,15 +224,20 @@ def _glob_findings(project: Project) -> list[Finding]:
     ]
 
 
-def duplicates(projects: list[Project]) -> list[Problem]:
-    """Projects with one name (or equal but for case) in one source; each after the first is a problem."""
-    first: dict[str, Project] = {}
-    found = []
+def duplicates(projects: Iterable[Manifest]) -> dict[str, list[Problem]]:
+    """Projects with one name (or equal but for case) in one source, by their name in lower case.
+
+    Each after the first is a problem.
+    """
+    first: dict[str, Manifest] = {}
+    found: dict[str, list[Problem]] = {}
     for project in projects:
-        other = first.setdefault(project.name.casefold(), project)
+        name = project.name.casefold()
+        other = first.setdefault(name, project)
         if other is not project:
-            message = f"the Project `{other.name}` is already in {other.manifest.place}"
-            found.append(Problem(project.manifest.place, "metadata.name", message, "Give it another name."))
+            message = f"the Project `{other.name}` is already in {other.place}"
+            problem = Problem(project.place, "metadata.name", message, "Give it another name.")
+            found.setdefault(name, []).append(problem)
     return found
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
 from reconciler.errors import InvalidInput, Problem
-from reconciler.manifest import PROJECT, Content, Library, Manifest
+from reconciler.manifest import PROJECT, Content, Library, Manifest, Misformed
 from reconciler.project import Project, duplicates, names_of, read_project
 from reconciler.suggest import did_you_mean
 
@@ -30,15 +31,32 @@ class Belongings:
     problems: tuple[Problem, ...]
 
 
+@dataclass(frozen=True)
+class BrokenProject:
+    """A Project that does not say where and what to reconcile, or shares its name with another one.
+
+    `name` is "" where not even that can be told: then it may be any Project that is not there otherwise.
+    """
+
+    name: str
+    problems: tuple[Problem, ...]
+
+
 class Repository:
-    """The Projects of a source. `here` are those below the folder that was asked for.
+    """The Projects of a source.
+
+    `here` are those below the folder that was asked for, and `chosen` those of them to reconcile. `broken`
+    are those that would have been chosen, had they no problems. `unread` are the places of Projects that may
+    desire any agent, since nobody can tell which manifests are theirs.
 
     Args:
         wanted: names of those that were asked for; all of them when empty.
         handles: whether a Project of that name is any of our business.
+        each_alone: a broken Project stops no other one.
 
     Raises:
-        InvalidInput: there is none, one of those that were asked for is broken, or an unknown name.
+        InvalidInput: there is none, or an unknown name. One of those that were asked for is broken; with
+            `each_alone`, all of them are.
     """
 
     def __init__(
@@ -47,36 +65,64 @@ class Repository:
         environ: Mapping[str, str],
         wanted: Sequence[str] = (),
         handles: Callable[[str], bool] = lambda _: True,
+        *,
+        each_alone: bool = False,
     ) -> None:
         self._library = library
+        self._wanted = frozenset(wanted)
         self._handles = handles
         self._files: dict[str, tuple[str, ...]] = {}
         self._naming: dict[str, tuple[tuple[str, str], ...]] = {}
-        found = list(self._projects(environ, wanted))
+        files = tuple(self._candidates(_MAYBE_PROJECT))
+        if not each_alone:
+            self._require_flawless(files)
+        found = [project for path in files for project in self._projects(path, environ)]
         inside = self._code_folders(found)
         every = [project for project in found if not _below_any(project.manifest.file, inside)]
+        lost = [one for path in files if not _below_any(path, inside) for one in self._misformed(path)]
         self.here = tuple(project for project in every if self._in_scope(project.manifest.file))
         self.others = tuple(project for project in every if project not in self.here)
-        self.chosen = self._chosen(wanted)
+        if not each_alone:
+            self._require_known(wanted)
+        self.broken = tuple(self._broken(lost))
+        self.chosen = self._chosen()
+        vague = [project.problems for project in every if not project.told]
+        vague += [one.problems for one in lost]
+        self.unread = tuple(sorted({min(problems).place for problems in vague}))
 
     def _in_scope(self, path: str) -> bool:
         scope = self._library.snapshot.scope
         return not scope or path.startswith(scope + "/")
 
-    def _projects(self, environ: Mapping[str, str], wanted: Sequence[str]) -> Iterator[Project]:
-        """Every Project that can be read at all; broken ones count only where they may be wanted."""
+    def _projects(self, path: str, environ: Mapping[str, str]) -> Iterator[Project]:
+        content = self._library.content(path)
+        for manifest in content.manifests:
+            if manifest.kind == PROJECT:
+                yield read_project(manifest, environ, self._library.snapshot.origin, content.faults)
+
+    def _misformed(self, path: str) -> Iterator[Misformed]:
+        """The Projects in a file that cannot be read at all, some of which may only be guessed."""
+        content = self._library.content(path)
+        yield from content.misformed
+        if not content.faults:
+            return
+        known = content.misformed or any(manifest.kind == PROJECT for manifest in content.manifests)
+        surely = self._in_scope(path) and self._library.mentions(path, _SURELY_PROJECT)
+        ours = self._library.mentions(path, _MAYBE_OURS)
+        if (not content.whole and (ours or surely)) or (surely and not known):
+            yield Misformed(None, content.faults)
+
+    def _require_flawless(self, files: Iterable[str]) -> None:
+        """Of those that may be wanted: the text of each file and the envelope of each Project is right."""
         problems: list[Problem] = []
-        library, snapshot = self._library, self._library.snapshot
-        for path in self._candidates(_MAYBE_PROJECT):
-            surely = library.mentions(path, _SURELY_PROJECT)
-            content = library.content(path)
-            projects = [manifest for manifest in content.manifests if manifest.kind == PROJECT]
-            names = {m.name for m in (*projects, *content.broken) if m.kind == PROJECT}
-            relevant = not names or any(self._is_wanted(name, wanted) for name in names)
-            if relevant and self._in_scope(path) and (names or surely):
+        for path in files:
+            content = self._library.content(path)
+            projects = [m for m in (*content.manifests, *content.broken) if m.kind == PROJECT]
+            names = {manifest.name for manifest in projects}
+            relevant = not names or any(self._is_wanted(name) for name in names)
+            surely = names or self._library.mentions(path, _SURELY_PROJECT)
+            if relevant and surely and self._in_scope(path):
                 problems += [*content.faults, *content.project_problems]
-            for manifest in projects:
-                yield read_project(manifest, environ, snapshot.origin)
         if problems:
             raise broken_projects(problems)
 
@@ -87,22 +133,48 @@ class Repository:
             if path.endswith(_SUFFIXES) and mentions(path, pattern) and not _hidden(path, snapshot.scope):
                 yield path
 
-    def _chosen(self, wanted: Sequence[str]) -> tuple[Project, ...]:
+    def _broken(self, lost: Iterable[Misformed]) -> Iterator[BrokenProject]:
+        """The Projects here that cannot be reconciled, sorted by name, those without a name as one."""
+        problems: defaultdict[str, set[Problem]] = defaultdict(set)
+        manifests = [project.manifest for project in self.here]
+        for one in lost:
+            if self._in_scope(one.problems[0].place.file):
+                manifests += [one.manifest] if one.manifest else []
+                problems[one.manifest.name if one.manifest else ""].update(one.problems)
+        for project in self.here:
+            problems[project.name].update(project.problems)
+        twins = duplicates(manifest for manifest in manifests if self._handles(manifest.name))
+        for manifest in manifests:
+            problems[manifest.name].update(twins.get(manifest.name.casefold(), ()))
+        for name, found in sorted(problems.items()):
+            if found and (not name or self._is_wanted(name)):
+                yield BrokenProject(name, tuple(sorted(found)))
+
+    def _require_known(self, wanted: Iterable[str]) -> None:
+        """Every name that was asked for is there, and is read without problems."""
         if not self.here:
             raise self._no_project()
-        known = {project.name: project for project in self.here}
+        known = {project.name for project in self.here}
         for name in wanted:
             if name not in known:
                 raise InvalidInput(f"no Project `{name}`", hint=self._unknown(name))
-        chosen = [project for project in self.here if self._is_wanted(project.name, wanted)]
-        ours = [project for project in self.here if self._handles(project.name)]
-        problems = [*duplicates(ours), *(item for project in chosen for item in project.problems)]
+        twins = duplicates(project.manifest for project in self.here if self._handles(project.name))
+        problems = [problem for found in twins.values() for problem in found]
+        problems += [item for p in self.here if self._is_wanted(p.name) for item in p.problems]
         if problems:
             raise broken_projects(problems)
+
+    def _chosen(self) -> tuple[Project, ...]:
+        broken = {one.name for one in self.broken}
+        chosen = [p for p in self.here if self._is_wanted(p.name) and p.name not in broken]
+        if broken and not chosen:
+            raise broken_projects([problem for one in self.broken for problem in one.problems])
+        if not self.here:
+            raise self._no_project()
         return tuple(sorted(chosen, key=lambda project: project.name))
 
-    def _is_wanted(self, name: str, wanted: Sequence[str]) -> bool:
-        return (not wanted or name in wanted) and self._handles(name)
+    def _is_wanted(self, name: str) -> bool:
+        return (not self._wanted or name in self._wanted) and self._handles(name)
 
     def _no_project(self) -> InvalidInput:
         """A misspelt kind or version is the likeliest reason, so what is wrong with ours is told."""

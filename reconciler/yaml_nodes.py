@@ -84,10 +84,14 @@ class Document:
 
 @dataclass(frozen=True)
 class Parsed:
-    """The documents of one file, empty ones left out, and every fault that was found."""
+    """The documents of one file, empty ones left out, and every fault that was found.
+
+    `whole` is False where a fault ended the reading: more documents may follow.
+    """
 
     documents: tuple[Document, ...]
     faults: tuple[Fault, ...] = ()
+    whole: bool = True
 
 
 def parse(content: bytes) -> Parsed:
@@ -98,16 +102,18 @@ def parse(content: bytes) -> Parsed:
     """
     if len(content) > MAX_BYTES:
         message = f"{len(content):,} bytes, and a manifest has at most {MAX_BYTES:,}"
-        return Parsed((), (Fault(1, 1, message, "Split it, or move long texts out with `{$file: path}`."),))
+        hint = "Split it, or move long texts out with `{$file: path}`."
+        return Parsed((), (Fault(1, 1, message, hint),), whole=False)
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return Parsed((), (Fault(1, 1, "UTF-16 text, not UTF-8", "Save the file as UTF-8."),))
+        fault = Fault(1, 1, "UTF-16 text, not UTF-8", "Save the file as UTF-8.")
+        return Parsed((), (fault,), whole=False)
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         before = content[: error.start]
         line, start = before.count(b"\n") + 1, before.rfind(b"\n") + 1
         fault = Fault(line, error.start - start + 1, "a byte that is not UTF-8", "Save the file as UTF-8.")
-        return Parsed((), (fault,))
+        return Parsed((), (fault,), whole=False)
     return _Parser(text).run()
 
 
@@ -171,6 +177,7 @@ class _Parser:
 
     def run(self) -> Parsed:
         documents: list[Document] = []
+        whole = True
         # Nodes are told apart by identity, so they must live as long as the walk.
         nodes: list[yaml.Node] = []
         try:
@@ -183,12 +190,14 @@ class _Parser:
                     documents.append(Document(value, marshal.dumps(places)))
         except yaml.YAMLError as error:
             self.faults.append(explain_yaml(error, self.text))
+            whole = False
         except _Stop as stop:
             self.faults.append(stop.fault)
+            whole = False
         if self.aliased:
             self.faults += _aliases(self.text)
         faults = sorted(set(self.faults), key=lambda fault: (fault.line, fault.column))
-        return Parsed(tuple(documents), tuple(faults))
+        return Parsed(tuple(documents), tuple(faults), whole)
 
     def walk(self, node: yaml.Node) -> tuple[Json, Places]:
         mark = node.start_mark

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, Field, StrictInt, StrictStr, model_validator
 
+from reconciler.globs import compiled
 from reconciler.service.config_fields import (
     Filled,
     Folder,
@@ -119,6 +120,10 @@ class SourceSpec(Strict):
     limits: SourceLimitsSpec = SourceLimitsSpec()
     projects: Globs = ("*",)
     forge: ForgeSpec | None = None
+
+    def handles(self, project: str) -> bool:
+        """Whether this service looks after a Project of this name."""
+        return any(compiled(glob).fullmatch(project) for glob in self.projects)
 
 
 class BackoffSpec(Strict):

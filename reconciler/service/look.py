@@ -45,7 +45,8 @@ class Looker:
         """
         secrets = set(self._deps.configured.current.secrets.values())
         known = self._checkouts.newest(row.source) if row.source in self._checkouts else None
-        for project in known.loaded.projects if known else ():
+        good = self._checkouts.last_good(row.name)
+        for project in (*(known.loaded.projects if known else ()), *(good[1:] if good else ())):
             if project.project.name == row.name:
                 secrets |= project.masked
         return Masker(secrets)

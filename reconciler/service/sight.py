@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
-from reconciler.desired import DesiredProject
+from reconciler.desired import BrokenProject, DesiredProject
 from reconciler.errors import Problem, ReconcilerError, SourceError
 from reconciler.loading import Loaded, inputs_of, invalid, masker, problems_of
 from reconciler.options import Allow
@@ -21,6 +21,14 @@ from reconciler.service.records import ProjectRecord
 from reconciler.service.source import Checkout
 from reconciler.service.verdicts import Verdicts
 from reconciler.windows import open_at
+
+
+@dataclass(frozen=True)
+class Going:
+    """A release under way: the commit that it began with, and whether a person asked for it."""
+
+    commit: str
+    manual: bool
 
 
 @dataclass(frozen=True)
@@ -62,35 +70,35 @@ class Sights:
         self._deps = deps
         self._checkouts = checkouts
 
-    async def of(self, turn: Turn, row: ProjectRecord, *, going: str) -> Sight | ProjectRun:
+    async def of(self, turn: Turn, row: ProjectRecord, *, going: Going | None) -> Sight | ProjectRun:
         """What Git wants at the newest commit, with what people want laid over it.
 
         A Project with problems is looked at as it was before them, and not written (rule I1); without
         such a state its problems are all there is to say.
 
         Args:
-            going: the commit of a release that began and waits, "" without one.
+            going: the release that began and waits, None without one.
         """
         checkout, stale = await self._checkout(row)
-        found = (one for one in checkout.loaded.projects if one.project.name == row.name)
-        project = next(found, None)
-        if project is None:
+        loaded, failed = checkout.loaded, None
+        project = next((one for one in loaded.projects if one.project.name == row.name), None)
+        where, problems = _wrong(project, loaded.broken_as(row.name))
+        if problems:
+            good = await self._good(row)
+            if good is None:
+                return _with_problems(row, project, problems)
+            loaded, project = good
+            failed = _instead(where, problems, checkout.commit, loaded.revision)
+        elif project is None:
             raise SourceError(
                 f"Project {row.name} is not in source {row.source} at {checkout.commit[:12]}",
                 hint="The next look at the source tells whether it was removed.",
             )
-        loaded, failed = checkout.loaded, None
-        problems = problems_of(project)
-        if problems and not (project.invalid_skipped and problems == project.problems):
-            good = await self._good(row)
-            if good is None:
-                return _with_problems(invalid(project), project)
-            loaded, project = good
-            failed = _instead(problems, checkout.commit, loaded.revision)
         else:
             self._checkouts.keep_good(loaded, project)
         hold = failed.messages[0] if failed is not None else ""
-        orders = await self._orders(turn, project, (stale, hold), going=loaded.revision == going)
+        same = going if going is not None and going.commit == loaded.revision else None
+        orders = await self._orders(turn, project, (stale, hold), going=same)
         return Sight(row, loaded, project, orders, failed)
 
     async def _checkout(self, row: ProjectRecord) -> tuple[Checkout, str]:
@@ -132,11 +140,12 @@ class Sights:
         return None
 
     async def _orders(
-        self, turn: Turn, project: DesiredProject, why: tuple[str, str], *, going: bool
+        self, turn: Turn, project: DesiredProject, why: tuple[str, str], *, going: Going | None
     ) -> Orders:
         store, now, name = self._deps.store, self._deps.now(), project.project.name
         stale, hold = why
-        manual = any(reason.startswith("manual") for reason in turn.reasons)
+        asked = any(reason.startswith("manual") for reason in turn.reasons)
+        manual = asked or (going is not None and going.manual)
         window = open_at(project.project.sync.windows, now, manual=manual)
         keep = _unread(stale) if stale else ""
         # A release that began goes on; everything else waits until we know what is newest (rule P3).
@@ -145,19 +154,32 @@ class Sights:
             hold=hold or hold_of(await store.suspension(name), "" if window.open else window.why, old),
             keep=keep,
             opens_at=0.0 if window.open else window.until or 0.0,
+            manual=manual,
             pins=await store.pins(name),
             now=now,
         )
 
 
-def _instead(problems: Sequence[Problem], newest: str, good: str) -> Failed:
+def _wrong(project: DesiredProject | None, broken: BrokenProject | None) -> tuple[str, tuple[Problem, ...]]:
+    """The problems for which nothing may be written, and where they are."""
+    if broken is not None:
+        return "Project files", broken.problems
+    problems = problems_of(project) if project is not None else ()
+    skipped = project is not None and project.invalid_skipped and problems == project.problems
+    return "the manifests", () if skipped else problems
+
+
+def _instead(where: str, problems: Sequence[Problem], newest: str, good: str) -> Failed:
     """What is told of a commit with problems while an older one holds."""
-    count = len(problems)
     return Failed(
-        (f"{count} problem{'s' * (count != 1)} in the manifests at {newest[:12]}, so {good[:12]} holds",),
-        "Correct the manifests. Nothing is written until then; drift is still reported.",
+        (f"{_counted(problems)} in {where} at {newest[:12]}, so {good[:12]} holds",),
+        f"Correct {where}. Nothing is written until then; drift is still reported.",
         tuple(problems),
     )
+
+
+def _counted(problems: Sequence[Problem]) -> str:
+    return f"{len(problems)} problem{'s' * (len(problems) != 1)}"
 
 
 def _time(loaded: Loaded) -> int:
@@ -169,5 +191,12 @@ def _unread(why: str) -> str:
     return f"the source cannot be read: {why}"
 
 
-def _with_problems(run: ProjectRun, project: DesiredProject) -> ProjectRun:
-    return replace(run, masker=masker(project))
+def _with_problems(
+    row: ProjectRecord, project: DesiredProject | None, problems: tuple[Problem, ...]
+) -> ProjectRun:
+    """The run of a Project that has problems, and no state without them."""
+    if project is not None:
+        return replace(invalid(project), masker=masker(project))
+    hint = "Correct them. Nothing was read from the service and nothing was written."
+    failed = Failed((f"{_counted(problems)} in Project files",), hint, problems)
+    return ProjectRun(row.name, row.endpoint, failed=failed)

@@ -8,10 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from reconciler.desired import DesiredProject, Earlier, load
+from reconciler.desired import DesiredProject, Earlier, load_each
 from reconciler.errors import InvalidInput
 from reconciler.git_credentials import SSH_KEY, SSH_PASSPHRASE, TOKEN, USERNAME
-from reconciler.globs import compiled
 from reconciler.kinds.registry import KINDS
 from reconciler.loading import Loaded, revision_text
 from reconciler.location import GitUrl, parse_location
@@ -78,11 +77,16 @@ class SourceReader:
     def head(self) -> str:
         """The commit that the source's ref points to now, by one question to the server.
 
+        A ref that is the start of a commit's id is given as it is until that commit was read.
+
         Raises:
             SourceUnreachable: the server does not answer in time.
             SourceError: it refuses access, or the ref is gone.
         """
         self._name, commit = self._mirror.head()
+        known = self._newest
+        if not self._name and known is not None and known.commit.startswith(commit):
+            return known.commit
         return commit
 
     def checkout(self, commit: str = "") -> Checkout:
@@ -96,7 +100,7 @@ class SourceReader:
             SourceUnreachable: the server does not answer in time.
             Unsigned: the source trusts keys, and none of them signed the commit.
             SourceError: the commit cannot be fetched, verified or read.
-            InvalidInput: no Project can be told apart.
+            InvalidInput: no Project can be read.
         """
         with self._alone:
             if not commit or not self._name:
@@ -115,20 +119,18 @@ class SourceReader:
 
     def _loaded(self, fetched: Fetched, before: Checkout | None) -> Checkout:
         snapshot = self._mirror.snapshot(fetched)
-        projects = load(
-            snapshot, environ=self._environ, kinds=KINDS, earlier=self._earlier, handles=self._handles
+        found = load_each(
+            snapshot, environ=self._environ, kinds=KINDS, earlier=self._earlier, handles=self._spec.handles
         )
-        if not projects:
+        if not found.projects:
             globs = ", ".join(f"`{glob}`" for glob in self._spec.projects)
             raise InvalidInput(
                 f"no Project in {snapshot.root} is called {globs}",
                 hint="Correct `projects` of the source; left out, it means all of them.",
             )
-        loaded = Loaded(snapshot, projects, self._settings, revision_text(snapshot))
-        commit = fetched.commit
-        return Checkout(
-            str(commit.id), int(commit.commit_time), fetched.ref, loaded, _changed(before, projects)
-        )
+        loaded = Loaded(snapshot, found.projects, self._settings, revision_text(snapshot), found.broken)
+        commit, changed = fetched.commit, _changed(before, found.projects)
+        return Checkout(str(commit.id), int(commit.commit_time), fetched.ref, loaded, changed)
 
     def at(self, ref: str, environ: Mapping[str, str]) -> Loaded:
         """The manifests at another ref of the repository, such as that of a pull request; nothing is kept.
@@ -141,18 +143,15 @@ class SourceReader:
         Raises:
             SourceUnreachable: the server does not answer in time.
             SourceError: there is no such ref, or it cannot be read.
-            InvalidInput: no Project can be told apart.
+            InvalidInput: no Project can be read.
         """
         name, commit = self._mirror.head(ref)
         with self._alone:
             snapshot = self._mirror.snapshot(self._mirror.fetch(name, commit))
             earlier = self._earlier.fork()
         allowed = {name: value for name, value in environ.items() if name in self._environ}
-        projects = load(snapshot, environ=allowed, kinds=KINDS, earlier=earlier, handles=self._handles)
-        return Loaded(snapshot, projects, self._settings, revision_text(snapshot))
-
-    def _handles(self, project: str) -> bool:
-        return any(compiled(glob).fullmatch(project) for glob in self._spec.projects)
+        found = load_each(snapshot, environ=allowed, kinds=KINDS, earlier=earlier, handles=self._spec.handles)
+        return Loaded(snapshot, found.projects, self._settings, revision_text(snapshot), found.broken)
 
 
 def _location(spec: SourceSpec) -> GitUrl:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
 from typing import Final
 
@@ -152,9 +152,11 @@ class SourceTurns:
             if fresh or between or changed is None or changed or problems_of(project):
                 concerned.append(name)
             self._wanted[name] = row.wanted if row else ""
+        broken = await self._tell_broken(spec, checkout, rows)
+        concerned += broken
         await store.want(spec.name, concerned, checkout.commit)
         self._wanted |= dict.fromkeys(concerned, checkout.commit)
-        for name in projects:
+        for name in (*projects, *broken):
             if name in self._taken[spec.name]:
                 continue
             if name in concerned:
@@ -163,8 +165,29 @@ class SourceTurns:
                 # Waits already unless the queue was lost; then this starts its interval again.
                 interval_s = projects[name].project.sync.interval_s
                 await engine.trigger(f"project/{name}", "interval", after_s=interval_s)
-        await self._gone(row for name, row in rows.items() if name not in projects and not row.removed)
+        there = projects.keys() | set(broken)
+        await self._gone(row for name, row in rows.items() if name not in there and not row.removed)
         self._checkouts.tell(spec.name, checkout.commit)
+
+    async def _tell_broken(
+        self, spec: SourceSpec, checkout: Checkout, rows: Mapping[str, ProjectRecord]
+    ) -> list[str]:
+        """Keep the rows of Projects whose files have problems; the names of those that are ours.
+
+        Such a file says nothing certain, so it changes nothing of what a row knows of its Project.
+        """
+        ours = []
+        for name in _broken(spec, checkout, rows):
+            row = rows.get(name) or await self._deps.store.project(name)
+            if row is not None and row.source != spec.name and not self._free(row):
+                self._taken[spec.name].add(name)
+                await self._name_taken(spec, row)
+                continue
+            now = replace(row or ProjectRecord(name, spec.name), source=spec.name, removed=False)
+            if row != now:
+                await self._deps.store.put_project(now, keep=_FOUND if row else ())
+            ours.append(name)
+        return ours
 
     async def _rows(self, source: str) -> list[ProjectRecord]:
         """Every Project that the store has of a source."""
@@ -220,8 +243,16 @@ class SourceTurns:
 
 
 def _problems(checkout: Checkout) -> tuple[str, ...]:
-    found = [str(problem) for project in checkout.loaded.projects for problem in problems_of(project)]
+    found = [str(problem) for broken in checkout.loaded.broken for problem in broken.problems]
+    found += [str(problem) for project in checkout.loaded.projects for problem in problems_of(project)]
     return tuple(dict.fromkeys(found))[:_MOST_PROBLEMS]
+
+
+def _broken(spec: SourceSpec, checkout: Checkout, rows: Mapping[str, ProjectRecord]) -> list[str]:
+    """The Projects whose files have problems; where a name cannot be told, each that may be it."""
+    named = {broken.name for broken in checkout.loaded.broken if broken.name}
+    known = {name for name, row in rows.items() if spec.handles(name) and not row.removed}
+    return sorted(name for name in named | known if checkout.loaded.broken_as(name) is not None)
 
 
 def _row(old: ProjectRecord | None, project: DesiredProject, spec: SourceSpec) -> ProjectRecord:

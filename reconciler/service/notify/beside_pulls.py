@@ -25,6 +25,7 @@ log = structlog.get_logger("reconciler")
 
 # Low bits of what the store keeps: which status is shown. Above them is when, so that it only grows.
 _BITS: Final = 20
+_MASK: Final = (1 << _BITS) - 1
 _FIRST_PAUSE_S: Final = 60.0
 _LONGEST_PAUSE_S: Final = 900.0
 
@@ -58,7 +59,7 @@ class BesidePulls:
             StoreDown: the store does not answer.
         """
         news = _fingerprint(status)
-        if await self.store.cursor(self._cursor(pull)) & _mask() == news:
+        if await self.store.cursor(self._cursor(pull)) & _MASK == news:
             return True
         if self.rest_s is not None:
             return False
@@ -86,14 +87,10 @@ class BesidePulls:
         return f"pull-status/{self.source}/{pull.number}/{pull.head}"
 
 
-def _mask() -> int:
-    return (1 << _BITS) - 1
-
-
 def _fingerprint(status: Status) -> int:
     """What tells one status of a commit from another, as a number that is never 0."""
     said = hashlib.sha256(f"{status.state} {status.description}".encode()).digest()
-    return int.from_bytes(said[:4]) % _mask() + 1
+    return int.from_bytes(said[:4]) % _MASK + 1
 
 
 @dataclass

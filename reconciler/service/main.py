@@ -36,6 +36,7 @@ from reconciler.service.records import EventRecord
 from reconciler.service.source_turn import SourceTurns
 from reconciler.service.store import StoreDown
 from reconciler.service.store.opening import open_store
+from reconciler.service.tidying import tidy
 from reconciler.service.turns import Turns
 from reconciler.settings import Settings
 
@@ -102,6 +103,7 @@ async def running(config: Config, settings: Settings, environ: Mapping[str, str]
             "engine": engine.serve(tracing.traced(parts.turns().turn), stop),
             "web": _http(web, listener, stop),
             "watchdog": watchdog.run(stop),
+            "tidying": tidy(parts.connections, stop),
             "configuration": watch(
                 deps.configured, environ, parts.configured, stop, deps.metrics, parts.reloaded
             ),
@@ -140,7 +142,6 @@ class _Parts:
             return await self.outbox.flush(deps.now())
 
         async def housekeeping(turn: Turn) -> Again | None:
-            await connections.close_idle()
             retention, now = deps.configured.current.spec.retention, deps.now()
             await deps.store.forget(
                 runs=retention.runs,

@@ -237,14 +237,25 @@ def window_notes(project: DesiredProject, now: float) -> tuple[Problem, ...]:
 
 def invalid(project: DesiredProject) -> ProjectRun:
     """The run of a Project whose manifests have problems: nothing was read or written."""
-    problems = problems_of(project)
+    settings = project.project
+    return _refused(
+        settings.name, settings.endpoint, f"the manifests of Project {settings.name}", problems_of(project)
+    )
+
+
+def unreadable(name: str, endpoint: str, problems: tuple[Problem, ...]) -> ProjectRun:
+    """The run of a Project whose file does not say what it wants; the endpoint is the one known before."""
+    return _refused(name, endpoint, "Project files", problems)
+
+
+def _refused(name: str, endpoint: str, where: str, problems: tuple[Problem, ...]) -> ProjectRun:
     count = len(problems)
     failed = Failed(
-        (f"{count} problem{'s' * (count != 1)} in the manifests of Project {project.project.name}",),
+        (f"{count} problem{'s' * (count != 1)} in {where}",),
         "Nothing was read from the service and nothing was written.",
         problems,
     )
-    return ProjectRun(project.project.name, project.project.endpoint, failed=failed)
+    return ProjectRun(name, endpoint, failed=failed)
 
 
 def failure(error: ReconcilerError) -> Failed:

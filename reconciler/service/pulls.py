@@ -11,7 +11,6 @@ import structlog
 
 from reconciler.desired import DesiredProject
 from reconciler.errors import ReconcilerError, explain
-from reconciler.globs import compiled
 from reconciler.loading import Loaded, inputs_of, masker, notes_of, problems_of
 from reconciler.options import Allow
 from reconciler.reconcile import examine
@@ -95,7 +94,7 @@ class PullTurns:
             examine=self._examine,
             statuses=statuses,
             tries=self._tries.setdefault(spec.name, Tries()),
-            handles=lambda project: any(compiled(glob).fullmatch(project) for glob in spec.projects),
+            handles=spec.handles,
             link=statuses.link,
         )
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from reconciler.desired import BrokenProject, DesiredProject
 from reconciler.errors import Problem, ReconcilerError, SourceError
-from reconciler.loading import Loaded, inputs_of, invalid, masker, problems_of
+from reconciler.loading import Loaded, inputs_of, invalid, masker, problems_of, unreadable
 from reconciler.options import Allow
 from reconciler.reconcile import Inputs
 from reconciler.report import Failed, ProjectRun
@@ -171,15 +171,12 @@ def _wrong(project: DesiredProject | None, broken: BrokenProject | None) -> tupl
 
 def _instead(where: str, problems: Sequence[Problem], newest: str, good: str) -> Failed:
     """What is told of a commit with problems while an older one holds."""
+    count = len(problems)
     return Failed(
-        (f"{_counted(problems)} in {where} at {newest[:12]}, so {good[:12]} holds",),
+        (f"{count} problem{'s' * (count != 1)} in {where} at {newest[:12]}, so {good[:12]} holds",),
         f"Correct {where}. Nothing is written until then; drift is still reported.",
         tuple(problems),
     )
-
-
-def _counted(problems: Sequence[Problem]) -> str:
-    return f"{len(problems)} problem{'s' * (len(problems) != 1)}"
 
 
 def _time(loaded: Loaded) -> int:
@@ -195,8 +192,6 @@ def _with_problems(
     row: ProjectRecord, project: DesiredProject | None, problems: tuple[Problem, ...]
 ) -> ProjectRun:
     """The run of a Project that has problems, and no state without them."""
-    if project is not None:
-        return replace(invalid(project), masker=masker(project))
-    hint = "Correct them. Nothing was read from the service and nothing was written."
-    failed = Failed((f"{_counted(problems)} in Project files",), hint, problems)
-    return ProjectRun(row.name, row.endpoint, failed=failed)
+    if project is None:
+        return unreadable(row.name, row.endpoint, problems)
+    return replace(invalid(project), masker=masker(project))

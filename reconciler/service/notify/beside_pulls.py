@@ -146,4 +146,5 @@ def plan_status(report: RunReport, found: Judged, *, unmade: bool) -> Status:
 def _problems(report: RunReport, found: Judged) -> list[Problem]:
     """What is wrong with the manifests, also where the valid ones would be applied."""
     of_all = report.failed.problems if report.failed else ()
-    return [*of_all, *(problem for project in found.looked_at for problem in problems_of(project))]
+    of_files = (problem for one in found.broken for problem in one.problems)
+    return [*of_all, *of_files, *(item for project in found.looked_at for item in problems_of(project))]

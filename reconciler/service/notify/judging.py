@@ -6,12 +6,13 @@ sent to an endpoint of theirs, or to read what the service's environment holds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from reconciler.desired import DesiredProject
+from reconciler.desired import BrokenProject, DesiredProject
 from reconciler.kinds.registry import KINDS
+from reconciler.loading import Loaded
 from reconciler.manifest import Library
 from reconciler.project import ProjectSettings
 from reconciler.repository import Repository
@@ -26,12 +27,14 @@ class Judged:
     """The Projects of a pull request.
 
     `looked_at` have the settings of the base and the resources of the pull request. `untouched` are equal
-    on both sides. `notes` are sentences: what comes before the colon is ours, a name may follow it.
+    on both sides. `broken` are those whose files it breaks, or leaves broken in another way. `notes` are
+    sentences: what comes before the colon is ours, a name may follow it.
     """
 
     looked_at: tuple[DesiredProject, ...]
     untouched: tuple[str, ...] = ()
     notes: tuple[Note, ...] = ()
+    broken: tuple[BrokenProject, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -42,27 +45,25 @@ class Note:
     text: str
 
 
-def judged(
-    base: Sequence[DesiredProject], head: Sequence[DesiredProject], handles: Callable[[str], bool]
-) -> Judged:
+def judged(base: Loaded, head: Loaded, handles: Callable[[str], bool]) -> Judged:
     """What of a pull request is looked at.
 
     Args:
-        base: the Projects of the branch that it would be merged into.
+        base: the branch that it would be merged into.
         handles: whether this service takes care of a Project of this name.
     """
-    known = {project.project.name: project for project in base}
+    known = {project.project.name: project for project in base.projects}
     looked_at: list[DesiredProject] = []
     untouched: list[str] = []
     notes: list[Note] = []
-    for project in head:
+    for project in head.projects:
         name = project.project.name
         old = known.pop(name, None)
         if not handles(name):
             continue
         if old is None:
-            text = "is new: nothing is read from its endpoint before it is merged"
-            notes.append(Note(name, text))
+            what = "is new" if base.broken_as(name) is None else "cannot be read without this"
+            notes.append(Note(name, f"{what}: nothing is read from its endpoint before it is merged"))
         elif project.project.endpoint != old.project.endpoint:
             notes.append(Note(name, "gets another endpoint: nothing is read from it before it is merged"))
         elif _same(old, project):
@@ -70,10 +71,18 @@ def judged(
         else:
             notes += [Note(name, text) for text in _changed_settings(old.project, project.project)]
             looked_at.append(replace(project, project=old.project, masked=project.masked | old.masked))
-    for name in sorted(known):
-        if handles(name):
+    there = {project.project.name for project in head.projects}
+    broken = [one for one in head.broken if not one.name or handles(one.name)]
+    untouched += [one.name for one in broken if one.name and one in base.broken]
+    for name in sorted(known.keys() | {one.name for one in base.broken if one.name} - there):
+        if handles(name) and head.broken_as(name) is None:
             notes.append(Note(name, "is removed: its agents stay as they are, and nobody looks after them"))
-    return Judged(tuple(looked_at), tuple(untouched), tuple(notes))
+    return Judged(
+        tuple(looked_at),
+        tuple(untouched),
+        tuple(notes),
+        tuple(one for one in broken if one not in base.broken),
+    )
 
 
 def _same(old: DesiredProject, new: DesiredProject) -> bool:
@@ -82,6 +91,7 @@ def _same(old: DesiredProject, new: DesiredProject) -> bool:
         _settings(old.project) == _settings(new.project)
         and old.problems == new.problems
         and dict(old.elsewhere) == dict(new.elsewhere)
+        and bool(old.unread) == bool(new.unread)
         and [_want(desired) for desired in old.resources] == [_want(desired) for desired in new.resources]
     )
 
@@ -119,7 +129,7 @@ def permitted(base: Snapshot, environ: Mapping[str, str]) -> dict[str, str]:
         InvalidInput: the base holds no Project that can be read.
         SourceError: the base cannot be read.
     """
-    repository = Repository(Library(base, KINDS, None), environ)
+    repository = Repository(Library(base, KINDS, None), environ, each_alone=True)
     projects = (*repository.here, *repository.others)
     named = {variable for project in projects for variable in project.spec.values_from_env.values()}
     return {name: environ[name] for name in sorted(named) if name in environ}

@@ -9,9 +9,9 @@ from typing import Final
 
 import structlog
 
-from reconciler.desired import DesiredProject
+from reconciler.desired import BrokenProject, DesiredProject
 from reconciler.errors import InvalidInput, ReconcilerError
-from reconciler.loading import Loaded, failure, invalid, problems_of
+from reconciler.loading import Loaded, failure, invalid, problems_of, unreadable
 from reconciler.render.markdown import code, document
 from reconciler.report import ProjectReport, ProjectRun, RunReport, project_report, run_report
 from reconciler.service.notify.beside_pulls import FROM_A_FORK, BesidePulls, Tries, plan_status
@@ -154,12 +154,19 @@ async def _made(plans: PullPlans, pull: PullRequest, base: Loaded) -> _Made:
             raise
         report = run_report("plan", pull.head, plans.source, [], failure(error))
         return _Made(report, unmade=not isinstance(error, InvalidInput))
-    found = judged(base.projects, loaded.projects, plans.handles)
+    found = judged(base, loaded, plans.handles)
     behind = loaded.snapshot.is_ancestor(base.revision) is not True
     reports = [await _examined(plans, project, loaded) for project in found.looked_at]
-    whole = run_report("plan", loaded.revision or pull.head, plans.source, [one for one, _ in reports])
+    every = [*(_broken(one) for one in found.broken), *(one for one, _ in reports)]
+    whole = run_report("plan", loaded.revision or pull.head, plans.source, every)
     unread = any(not read for _, read in reports)
     return _Made(whole, found, behind, unmade=unread, again=unread)
+
+
+def _broken(project: BrokenProject) -> ProjectReport:
+    """The report of a Project that is not planned; without a name it goes by that of its file."""
+    name = project.name or project.problems[0].place.file
+    return project_report("plan", unreadable(name, "", project.problems), 0)
 
 
 async def _examined(plans: PullPlans, project: DesiredProject, loaded: Loaded) -> tuple[ProjectReport, bool]:

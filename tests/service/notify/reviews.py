@@ -12,7 +12,7 @@ from typing import Any
 
 from aiohttp import ClientSession
 
-from reconciler.desired import DesiredProject, load
+from reconciler.desired import DesiredProject, Earlier, load_each
 from reconciler.kinds.registry import KINDS
 from reconciler.loading import Loaded, inputs_of, masker, revision_text
 from reconciler.options import Allow
@@ -63,8 +63,10 @@ class Review:
     def read(self, ref: str, environ: Mapping[str, str]) -> Loaded:
         url = f"file://{self.world.repo}"
         snapshot = open_source(url, environ={}, ref=ref, cache=self.folder / "cache")
-        projects = load(snapshot, environ=environ, kinds=KINDS)
-        return Loaded(snapshot, projects, read({}), revision_text(snapshot))
+        found = load_each(
+            snapshot, environ=environ, kinds=KINDS, earlier=Earlier(), handles=self.plans.handles
+        )
+        return Loaded(snapshot, found.projects, read({}), revision_text(snapshot), found.broken)
 
     def base(self) -> Loaded:
         return self.read("main", self.environ)

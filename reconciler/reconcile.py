@@ -98,12 +98,29 @@ async def examine(
         ServiceError: something could not be read; nothing was decided.
     """
     with collected_later():
-        state = await (read_some(ports, keys, inputs.workers) if keys else read_all(ports, inputs.project))
-        state = await _deep_enough(inputs, ports, state, memory or Memory())
-        if len(state.items) < _MANY:
-            return decide(inputs, state, memory, keys)
-        # A second for tens of thousands, in which a service has webhooks to answer.
-        return await asyncio.to_thread(decide, inputs, state, memory, keys)
+        state = await look(inputs, ports, memory, keys)
+        return await decide_beside(inputs, state, memory, keys)
+
+
+async def look(
+    inputs: Inputs, ports: Ports, memory: Memory | None = None, keys: Collection[Key] = ()
+) -> LiveState:
+    """Everything that `decide` needs to know of what is live.
+
+    Raises:
+        ServiceError: something could not be read.
+    """
+    state = await (read_some(ports, keys, inputs.workers) if keys else read_all(ports, inputs.project))
+    return await _deep_enough(inputs, ports, state, memory or Memory())
+
+
+async def decide_beside(
+    inputs: Inputs, state: LiveState, memory: Memory | None = None, keys: Collection[Key] = ()
+) -> Plan:
+    """As `decide`; of tens of thousands, which takes a second, beside everything else that goes on."""
+    if len(state.items) < _MANY:
+        return decide(inputs, state, memory, keys)
+    return await asyncio.to_thread(decide, inputs, state, memory, keys)
 
 
 async def _deep_enough(inputs: Inputs, ports: Ports, state: LiveState, memory: Memory) -> LiveState:
@@ -271,9 +288,11 @@ __all__ = [
     "Inputs",
     "caught_up",
     "decide",
+    "decide_beside",
     "examine",
     "lags",
     "learned",
+    "look",
     "reconcile",
     "settled_meanwhile",
     "unsettled",

@@ -88,7 +88,6 @@ class Checkouts:
             if held.newest is not None and commit and held.newest.commit == commit:
                 return held.newest
             checkout = await asyncio.to_thread(held.reader.checkout, commit)
-            held.asked_at = time.monotonic()
             if held.newest is None or checkout.commit != held.newest.commit:
                 held.newest = checkout
                 for changes in (held.changed, held.untold):

@@ -155,7 +155,10 @@ class Keeping:
             known.sights.pop(key, None)
             known.since.pop(key, None)
         if changed or gone_keys:
+            # Until they are written they are not known to be; what a failure leaves is read anew.
+            self._known.pop(project)
             await self._deps.store.put_resources(project, changed, gone_keys)
+            self._known[project] = known
         return tuple(changed), before
 
     async def _load(self, row: ProjectRecord) -> _Known:

@@ -31,11 +31,13 @@ class Orders:
 
     `hold` says why nothing may be written now, "" when it may: suspended, outside of its window, the source
     is stale. `keep` says why nothing may be deleted. `opens_at` is when a closed window opens, 0 for none.
+    `manual` says that a person asked for this run, or for the release that it goes on with.
     """
 
     hold: str = ""
     keep: str = ""
     opens_at: float = 0.0
+    manual: bool = False
     pins: tuple[Pin, ...] = ()
     now: float = 0.0
 
@@ -103,6 +105,11 @@ def approved(inputs: Inputs, plan: Plan, approval: Approved | None, now: float) 
     """The inputs with what was approved let through; None without an approval of exactly this plan."""
     if approval is None or approval.expires_at <= now or approval.digest != approval_digest(plan):
         return None
+    return let_through(inputs, plan)
+
+
+def let_through(inputs: Inputs, plan: Plan) -> Inputs:
+    """The inputs without what holds or refuses this plan, as far as a person may lift it."""
     rules = _refusals(plan)
     taken = frozenset(item.key for item in plan.planned if item.change.held)
     return replace(

@@ -10,38 +10,39 @@ import random
 import time
 import uuid
 from collections.abc import Collection
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 import structlog
 
-from reconciler.apply import Outcome, Stop
+from reconciler.apply import Stop
 from reconciler.errors import ReconcilerError, SourceError
+from reconciler.garbage import collected_later
 from reconciler.live import Ports
 from reconciler.loading import failure, masker, notes_of, problems_of
-from reconciler.options import Memory
-from reconciler.plan import Plan
+from reconciler.plan import Plan, approve
 from reconciler.reconcile import (
-    Inputs,
     Run,
     caught_up,
-    examine,
+    decide_beside,
     lags,
+    look,
     reconcile,
     settled_meanwhile,
     unsettled,
 )
 from reconciler.report import ProjectRun
-from reconciler.resource import Key
+from reconciler.resource import Key, LiveState
+from reconciler.service.between import FIRST_PAUSE_S, Release
 from reconciler.service.checkouts import Checkouts
 from reconciler.service.config_spec import seconds
 from reconciler.service.connections import Connections
 from reconciler.service.deps import Deps
 from reconciler.service.engine import Again, Turn
 from reconciler.service.keeping import Keeping
-from reconciler.service.orders import approved, asks, over_and_done
+from reconciler.service.orders import approved, asks, let_through, over_and_done
 from reconciler.service.ran import Ran, Tell
-from reconciler.service.records import Approved, ProjectRecord
+from reconciler.service.records import ProjectRecord
 from reconciler.service.sight import Sight, Sights
 from reconciler.service.store import StoreDown
 from reconciler.service.tracing import span, step
@@ -50,46 +51,14 @@ from reconciler.service.verdicts import Verdicts
 log = structlog.get_logger("reconciler")
 
 _BAD: Final = ("failed", "partly", "refused")
-# A version takes minutes to start; asking more often than every 10 s tells nothing new.
-_FIRST_PAUSE_S: Final = 1.0
-_LONGEST_PAUSE_S: Final = 10.0
 # After a push only what it changed is looked at, so that it is live at once; all of it follows this soon.
 _WHOLE_LOOK_AFTER_S: Final = 5.0
 # More than that is read faster as a list.
 _MOST_BY_KEY: Final = 200
 # Rule P3: before a correction of drift the source's server is asked again, unless it said so just now.
 _JUST_NOW_S: Final = 1.0
-# A list that is later than this does not lag: somebody changed what we did, and it is done again.
-_LAG_S: Final = 60.0
-
-
-@dataclass
-class _Release:
-    """What this process knows of a Project between turns: nothing that a restart may not lose."""
-
-    memory: Memory = field(default_factory=Memory)
-    commit: str = ""
-    first: Plan | None = None
-    outcomes: list[Outcome] = field(default_factory=list)
-    waiting: frozenset[Key] = frozenset()
-    pause_s: float = _FIRST_PAUSE_S
-    whole_at: float = -1.0
-    learned_at: float = 0.0
-
-    def learn(self, memory: Memory) -> None:
-        """Take over what a run learned."""
-        if memory != self.memory:
-            self.memory, self.learned_at = memory, time.monotonic()
-
-    def forget(self) -> None:
-        """Expect no more of the service's lists than what a run did just now (rule P4)."""
-        if time.monotonic() - self.learned_at > _LAG_S:
-            self.memory = replace(self.memory, floors={}, deleted=frozenset())
-
-    def settled(self) -> None:
-        """Nothing waits any more; plans of thousands of agents need not be kept."""
-        self.first, self.outcomes, self.waiting = None, [], frozenset()
-        self.pause_s = _FIRST_PAUSE_S
+# Another replica may know a source that this one does not know yet.
+_UNKNOWN_S: Final = 60.0
 
 
 @dataclass(frozen=True)
@@ -111,7 +80,7 @@ class ProjectTurns:
         self._keeping = Keeping(deps, beside.tell)
         self._sights = Sights(deps, checkouts)
         self._verdicts = Verdicts()
-        self._releases: dict[str, _Release] = {}
+        self._releases: dict[str, Release] = {}
 
     async def turn(self, turn: Turn) -> Again | None:
         """One attempt at a Project, and when the next one is due."""
@@ -119,7 +88,7 @@ class ProjectTurns:
         row = await self._deps.store.project(name)
         if row is None or row.removed or row.source not in self._checkouts:
             self._releases.pop(name, None)
-            return None
+            return None if row is None or row.removed else Again(_UNKNOWN_S, "interval")
         run = uuid.uuid4().hex[:16]
         bound = structlog.contextvars.bound_contextvars(run=run, project=name)
         with bound, span("run", project=name, run=run) as add:
@@ -128,6 +97,8 @@ class ProjectTurns:
             add(commit=ran.commit, result=ran.result)
             again = self._again(ran)
             reason = await self._keeping.keep(ran, again.after_s)
+            if name in self._releases:
+                self._releases[name].run = run
             result, took_s = ran.result, time.monotonic() - started
             self._deps.metrics.reconciles.labels(name, result).inc()
             self._deps.metrics.reconcile_s.labels(name).observe(took_s)
@@ -140,8 +111,8 @@ class ProjectTurns:
         """The attempt with whatever became of it; only the store's own failures are raised."""
         base = Ran(run, row, turn.reasons, self._deps.now())
         try:
-            going = self._releases.get(row.name)
-            sight = await self._sights.of(turn, row, going=going.commit if going and going.waiting else "")
+            release = self._releases.get(row.name)
+            sight = await self._sights.of(turn, row, going=release.going(row.revision) if release else None)
         except ReconcilerError as error:
             return replace(base, run=ProjectRun(row.name, row.endpoint, failed=failure(error)), error=error)
         if isinstance(sight, ProjectRun):
@@ -162,25 +133,23 @@ class ProjectTurns:
     # One attempt
 
     async def _attempt(self, turn: Turn, base: Ran, sight: Sight, ports: Ports) -> Ran:
-        release = self._releases.setdefault(sight.row.name, _Release())
-        if release.commit != sight.commit:
-            release.commit, release.memory = sight.commit, replace(release.memory, not_taken={})
-            release.settled()
-        release.forget()
+        release = self._releases.setdefault(sight.row.name, Release())
+        release.begin(sight)
         began = release.waiting
         keys = self._keys(turn, sight, release)
+        release.manual = sight.orders.manual
         inputs = await asyncio.to_thread(sight.inputs, keys, self._verdicts)
-        plan = await examine(inputs, ports, release.memory, keys=keys)
+        with collected_later():
+            state = await look(inputs, ports, release.memory, keys)
+            plan = await decide_beside(inputs, state, release.memory, keys)
+        ran = replace(base, inputs=inputs, plan=plan, whole=not keys)
         if not keys:
             release.memory = caught_up(plan, release.memory)
-        lifted, unused = (None, None) if keys else await self._lifted(sight, inputs, plan)
-        if lifted is not None:
-            inputs = lifted
-            plan = await examine(inputs, ports, release.memory)
-        ran = replace(base, inputs=inputs, plan=plan, whole=not keys, unused=unused)
-        if not plan.observe:
+            ran = await self._let_through(ran, sight, state, release)
+        assert ran.plan is not None
+        if not ran.plan.observe:
             try:
-                newest = not plan.needs_sdk or await self._newest(sight)
+                newest = not ran.plan.needs_sdk or await self._newest(sight)
             except SourceError as error:
                 await self._deps.engine.trigger(f"source/{sight.row.source}", "unreachable")
                 if not began:
@@ -190,12 +159,12 @@ class ProjectTurns:
             if not newest:
                 ran = replace(ran, superseded=True)
             else:
-                if lifted is not None:
+                if ran.lifted and release.approval is None:
                     await self._deps.store.take_approval(sight.row.name)
                 ran = await self._applied(turn, ran, ports, release)
         return self._come_to(ran, sight, release)
 
-    def _come_to(self, ran: Ran, sight: Sight, release: _Release) -> Ran:
+    def _come_to(self, ran: Ran, sight: Sight, release: Release) -> Ran:
         """The run with its report, and the release as the next turn finds it."""
         assert ran.plan is not None
         assert ran.inputs is not None
@@ -215,23 +184,34 @@ class ProjectTurns:
             release.settled()
         return ran
 
-    async def _lifted(
-        self, sight: Sight, inputs: Inputs, plan: Plan
-    ) -> tuple[Inputs | None, Approved | None]:
-        """The inputs with what was approved let through, or the approval that is of another plan.
+    async def _let_through(self, ran: Ran, sight: Sight, state: LiveState, release: Release) -> Ran:
+        """The run with what a person approved let through, of the very reading that was judged.
 
         An approval that lets something through is used up by the first write, and not before: a newer
-        commit or a source that is away may still keep this run from it.
+        commit or a source that is away may still keep this run from it. Later turns of the release that it
+        began do the rest of what was approved, and nothing else (rule P2).
         """
-        name = sight.row.name
-        approval = None if sight.orders.hold else await self._deps.store.approved(name)
-        lifted = approved(inputs, plan, approval, self._deps.now())
-        if approval is None or lifted is not None:
-            return lifted, None
-        await self._deps.store.take_approval(name)
-        return None, approval
+        assert ran.plan is not None
+        assert ran.inputs is not None
+        name, going = sight.row.name, release.approval
+        if sight.orders.hold:
+            return ran
+        if going is not None:
+            lifted = let_through(ran.inputs, ran.plan)
+        else:
+            approval = await self._deps.store.approved(name)
+            found = approved(ran.inputs, ran.plan, approval, self._deps.now())
+            if found is None:
+                if approval is not None:
+                    await self._deps.store.take_approval(name)
+                return replace(ran, unused=approval)
+            lifted = found
+        plan = await decide_beside(lifted, state, release.memory)
+        if going is not None and not all(going.covers(item) for item in plan.planned):
+            return ran
+        return replace(ran, inputs=lifted, plan=plan, lifted=True)
 
-    def _keys(self, turn: Turn, sight: Sight, release: _Release) -> Collection[Key]:
+    def _keys(self, turn: Turn, sight: Sight, release: Release) -> Collection[Key]:
         """Which resources to look at: () for all of them.
 
         Only what waits, in a release under way; only what a push changed, where the whole was looked at
@@ -242,6 +222,8 @@ class ProjectTurns:
         if sight.orders.keep and not sight.orders.hold:
             return sorted(release.waiting)
         changed = self._checkouts.take_changes(sight.row.source, name)
+        if release.approval is not None:
+            return ()
         quick = all(reason.startswith(("commit", "requeue")) for reason in turn.reasons)
         recent = time.monotonic() - release.whole_at < 2 * sight.row.interval_s and release.whole_at >= 0
         # What a person is asked for is about the whole plan.
@@ -270,13 +252,15 @@ class ProjectTurns:
         await self._deps.engine.trigger(f"source/{source}", "newer commit")
         return False
 
-    async def _applied(self, turn: Turn, ran: Ran, ports: Ports, release: _Release) -> Ran:
+    async def _applied(self, turn: Turn, ran: Ran, ports: Ports, release: Release) -> Ran:
         assert ran.plan is not None
         assert ran.inputs is not None
-        stop = Stop()
-        watching = asyncio.create_task(self._watch(turn, ran.row, stop))
         await self._keeping.begin(ran)
-        run = Run(stop, step, memory=release.memory, permit=lambda: self._permit(turn, ran.row))
+        if not ran.lifted or release.approval is None:
+            release.approval = approve(ran.plan) if ran.lifted else None
+        stop = Stop()
+        run = Run(stop, step, release.memory, release.approval, permit=lambda: self._permit(turn, ran.row))
+        watching = asyncio.create_task(self._watch(turn, ran.row, stop))
         try:
             attempt = await reconcile(ran.inputs, ports, ran.plan, run)
         finally:
@@ -332,7 +316,7 @@ class ProjectTurns:
 
     # What came out
 
-    def _report(self, sight: Sight, plan: Plan, release: _Release) -> ProjectRun:
+    def _report(self, sight: Sight, plan: Plan, release: Release) -> ProjectRun:
         settings = sight.project.project
         run = ProjectRun(
             settings.name,
@@ -359,16 +343,14 @@ class ProjectTurns:
         row, release = ran.row, self._releases.get(ran.row.name)
         spread = random.uniform(0.9, 1.1)
         if ran.superseded or ran.interrupted:
-            return Again(_FIRST_PAUSE_S, "superseded")
+            return Again(FIRST_PAUSE_S, "superseded")
         if ran.broken:
             backoff = self._deps.configured.current.spec.backoff
             longest_s = min(seconds(backoff.longest), max(row.interval_s, seconds(backoff.first)))
             pause_s = min(seconds(backoff.first) * 2.0 ** min(row.failures, 16), longest_s)
             return Again(pause_s * random.uniform(0.5, 1.0), "retry")
         if release is not None and release.waiting:
-            pause_s = release.pause_s
-            release.pause_s = min(pause_s * 1.5, _LONGEST_PAUSE_S)
-            return Again(pause_s, "requeue")
+            return Again(release.pause(), "requeue")
         # What was written is read once more, so that pages show it; never again and again against a tool that
         # writes the opposite.
         unseen = ran.wrote and ran.reasons != ("check",)
@@ -377,5 +359,5 @@ class ProjectTurns:
         pause_s = row.interval_s * spread
         if ran.opens_at:
             # A closed window opens at a moment, and not at the next look after it.
-            pause_s = min(pause_s, max(_FIRST_PAUSE_S, ran.opens_at - self._deps.now()))
+            pause_s = min(pause_s, max(FIRST_PAUSE_S, ran.opens_at - self._deps.now()))
         return Again(pause_s, "interval")

@@ -29,8 +29,9 @@ class Ran:
     """One turn of a Project and everything that came out of it.
 
     `whole` says that every resource was looked at. `superseded`: ended because something newer came;
-    `interrupted`: because the process ends. `unused` is an approval of another plan than the one there was.
-    `ends_release`: earlier turns waited for versions to start, and nothing waits any more.
+    `interrupted`: because the process ends. `unused` is an approval of another plan than the one there was;
+    `lifted`: a person let exactly this plan through. `ends_release`: earlier turns waited for versions to
+    start, and nothing waits any more.
     """
 
     id: str
@@ -50,6 +51,7 @@ class Ran:
     interrupted: bool = False
     ends_release: bool = False
     unused: Approved | None = None
+    lifted: bool = False
     error: ReconcilerError | None = None
     pins_over: tuple[Pin, ...] = ()
 

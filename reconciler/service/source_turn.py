@@ -33,6 +33,9 @@ _MOST_PROBLEMS: Final = 50
 # Rows are written at least this often while nothing moves, so that pages can say when we last looked.
 _SEEN_S: Final = 30.0
 _MOST_ROWS: Final = 1000
+# Turns of a source that we do not know come again this soon, for as long after somebody looked at it last.
+_UNKNOWN_S: Final = 60.0
+_UNKNOWN_FOR_S: Final = 3600.0
 # Of a Project's row, what its runs found: one may end while its source is looked at.
 _FOUND: Final = tuple(
     field.name for field in fields(ProjectRecord) if field.name not in ("name", *PROJECT_SETTINGS)
@@ -56,8 +59,7 @@ class SourceTurns:
         name = turn.key.removeprefix("source/")
         spec = next((spec for spec in self._deps.configured.current.spec.sources if spec.name == name), None)
         if spec is None:
-            await self._unwatched(name)
-            return None
+            return await self._unwatched(name)
         record = await self._deps.store.source(name) or SourceRecord(name, spec.url, spec.ref or "")
         try:
             await self._look(spec, record)
@@ -72,8 +74,8 @@ class SourceTurns:
         deps, now = self._deps, self._deps.now()
         head = await self._checkouts.head(spec.name)
         known = self._checkouts.newest(spec.name)
-        told = self._checkouts.told(spec.name) == head and not await self._freed(spec.name)
-        if known is not None and known.commit == head and told and not record.error:
+        same = known is not None and known.commit == head and self._checkouts.told(spec.name) == head
+        if same and not record.error and await self._all_told(spec.name):
             deps.metrics.fetches.labels(spec.name, "unchanged").inc()
             if now - record.seen_at >= _SEEN_S:
                 await deps.store.put_source(replace(record, head=head, seen_at=now))
@@ -143,6 +145,8 @@ class SourceTurns:
                 await self._name_taken(spec, row)
                 continue
             now = _row(row, project, spec)
+            if row is not None and row.endpoint not in ("", now.endpoint):
+                await self._moved(row)
             if row != now:
                 await store.put_project(now, keep=_FOUND if row else ())
             fresh = row is None or row.removed or row.source != spec.name
@@ -202,27 +206,54 @@ class SourceTurns:
         """Whether another source may take over this Project: the one that had it does not any more."""
         return row.removed or row.source not in self._checkouts
 
-    async def _freed(self, source: str) -> bool:
-        """Whether a Project that was left out, since another source has it, may be taken over now."""
-        rows = [await self._deps.store.project(name) for name in sorted(self._taken.get(source, ()))]
-        return any(row is None or self._free(row) for row in rows)
+    async def _all_told(self, source: str) -> bool:
+        """Whether every Project of the newest commit has its row, and none may be taken over.
 
-    async def _unwatched(self, source: str) -> None:
-        """Nobody watches this source any more: its Projects stay as they are, and say so."""
+        A replica that does not know the source yet, or another source, may have called them gone meanwhile.
+        """
+        left_out = self._taken.get(source, set())
+        ours = {row.name for row in await self._rows(source) if not row.removed}
+        known = self._checkouts.newest(source)
+        if known is None or {project.project.name for project in known.loaded.projects} - left_out - ours:
+            return False
+        rows = [await self._deps.store.project(name) for name in sorted(left_out)]
+        return not any(row is None or self._free(row) for row in rows)
+
+    async def _unwatched(self, source: str) -> Again | None:
+        """Nobody watches this source any more: its Projects stay as they are, and say so.
+
+        Another replica may know it already, from a newer configuration than ours: for a while it gets the
+        turns that come to us.
+        """
         for row in await self._rows(source):
-            if not row.removed:
-                gone = replace(row, removed=True, health=Health.UNKNOWN, reason="its source is not watched")
-                await self._deps.store.put_project(gone, keep=_RUN)
+            await self._remove(row, "its source is not watched")
+        record = await self._deps.store.source(source)
+        lately = record is None or self._deps.now() - record.seen_at < _UNKNOWN_FOR_S
+        return Again(_UNKNOWN_S, "poll") if lately else None
 
     async def _gone(self, rows: Iterable[ProjectRecord]) -> None:
         """Removing a Project file deletes nothing (rule I4)."""
         for row in rows:
-            await self._deps.store.put_project(
-                replace(row, removed=True, health=Health.UNKNOWN, reason="its file is gone from the source"),
-                keep=_RUN,
-            )
-            message = f"Project {row.name} is gone from its source; its agents stay as they are"
-            await self._event("project-removed", "warning", row, message)
+            if await self._remove(row, "its file is gone from the source"):
+                message = f"Project {row.name} is gone from its source; its agents stay as they are"
+                await self._event("project-removed", "warning", row, message)
+
+    async def _remove(self, row: ProjectRecord, reason: str) -> bool:
+        """Mark a Project as gone; False where another source has taken it over meanwhile, or it was."""
+        now = await self._deps.store.project(row.name)
+        if now is None or now.removed or now.source != row.source:
+            return False
+        gone = replace(now, removed=True, health=Health.UNKNOWN, reason=reason)
+        await self._deps.store.put_project(gone, keep=(*_RUN, "source"))
+        return True
+
+    async def _moved(self, row: ProjectRecord) -> None:
+        """A rollback names a version of an agent at the endpoint that the Project leaves."""
+        for pin in await self._deps.store.pins(row.name):
+            await self._deps.store.remove_pin(pin)
+            what = f"the rollback of {pin.resource} to version {pin.version} is over"
+            message = f"{what}: Project {row.name} moved to another endpoint"
+            await self._event("pin-expired", "warning", row, message)
 
     async def _name_taken(self, spec: SourceSpec, row: ProjectRecord) -> None:
         message = f"Project {row.name} is in source {row.source} already; the one in {spec.name} is left out"

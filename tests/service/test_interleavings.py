@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from reconciler.service.records import Pin, Suspension
-from tests.service.living import Living, living
+from reconciler.service.checkouts import Checkouts
+from reconciler.service.config import Configured
+from reconciler.service.engine import Turn
+from reconciler.service.records import Approved, Pin, Suspension
+from reconciler.service.source_turn import SourceTurns
+from reconciler.service.store import StoreDown
+from reconciler.settings import read
+from tests.service.living import Living, config_of, living
 from tests.service.test_stories import idle
 from tests.world import World, hosted, prompt
 
@@ -50,6 +57,20 @@ async def two_versions(life: Living) -> str:
     return second
 
 
+def fails_once(store: Any, method: str) -> list[Any]:
+    """Makes a method of the store fail the next time; what it was called with then."""
+    good, called = getattr(store, method), list[Any]()
+
+    async def fails(*args: Any, **more: Any) -> Any:
+        if not called:
+            called.append(args)
+            raise StoreDown("the store is away", hint="")
+        return await good(*args, **more)
+
+    object.__setattr__(store, method, fails)
+    return called
+
+
 async def test_a_source_at_the_start_of_a_commits_id_is_kept_in_line(world: World, tmp_path: Path):
     world.agent("triage")
     first = world.commit()
@@ -60,6 +81,7 @@ async def test_a_source_at_the_start_of_a_commits_id_is_kept_in_line(world: Worl
         world.edit("triage", instructions="Be rude.")
         await life.sync()
         await life.until(lambda: world.traffic("triage") == [("1", 100)], within_s=5)
+        assert "superseded" not in {run.result for run in await life.runs()}
         await idle(life)
 
 
@@ -119,8 +141,139 @@ async def test_the_end_of_a_rollback_does_not_take_traffic_that_somebody_moved_s
         assert await store.pins("prod") == ()
 
 
+@pytest.mark.rule("V3")
+async def test_a_rollback_ends_with_the_endpoint_that_it_was_for(world: World, tmp_path: Path):
+    world.agent("triage", hosted())
+    world.commit()
+    there = World(world.url, f"{world.name}-there", world.repo)
+    there.settings(provisioning={"delay_s": 0.1})
+    async with living(world, tmp_path) as life:
+        await two_versions(life)
+        store = life.service.deps.store
+        await store.put_pin(pin("1", 3600))
+        await life.sync()
+        await life.until(lambda: world.traffic("triage") == [("1", 100)])
+        await life.health("in-sync")
+        mark = {"reconciler": world.versions("triage")[-1]["metadata"]["reconciler"]}
+        there.seed({"name": "triage", "versions": [{"definition": hosted("x:0"), "metadata": mark}]})
+        world.project(endpoint=there.endpoint)
+        await life.at(await life.push())
+        await life.until(lambda: there.traffic("triage") == [("2", 100)], within_s=8)
+        await life.until(lambda: life.events("pin-expired"))
+        assert await store.pins("prod") == ()
+
+
 async def approved(life: Living) -> bool:
     return await life.service.deps.store.approved("prod") is None
+
+
+async def test_rows_that_the_store_did_not_take_are_written_by_the_next_run(world: World, tmp_path: Path):
+    world.agent("triage")
+    first = world.commit()
+    async with living(world, tmp_path) as life:
+        await life.at(first)
+        await life.health("in-sync")
+        called = fails_once(life.service.deps.store, "put_resources")
+        await life.until(lambda: bool(called), within_s=8)
+
+        async def shown() -> bool:
+            (row,), _ = await life.service.deps.store.resources("prod")
+            return (row.latest, row.reason, str(row.health)) == ("1", "equal", "in-sync")
+
+        await life.until(shown, within_s=12)
+
+
+@pytest.mark.rule("P3")
+async def test_reading_a_commit_that_is_known_does_not_say_that_it_is_the_newest(
+    world: World, tmp_path: Path
+):
+    world.agent("triage")
+    first = world.commit()
+    environ = {"RECONCILER_CACHE": str(tmp_path / "cache")}
+    checkouts = Checkouts(read(environ), environ)
+    checkouts.configure(config_of(world, tmp_path))
+    await checkouts.read("agents")
+    world.agent("triage", prompt("Answer at length."))
+    second = world.commit()
+    await checkouts.read("agents", second)
+    world.commit()
+    assert (await checkouts.read("agents", first)).commit == first
+    assert checkouts.asked_s_ago("agents") > 1
+
+
+@pytest.mark.rule("V4")
+async def test_one_approval_lets_a_release_through_to_its_end(world: World, tmp_path: Path):
+    world.agent("triage", hosted())
+    world.commit()
+    assert (await asyncio.to_thread(world.apply)).exit_code == 0
+    world.project(sync={"mode": "observe"})
+    world.agent("triage", hosted(V2))
+    world.commit()
+    world.settings(provisioning={"delay_s": 1.5})
+    async with living(world, tmp_path) as life:
+        row = await life.health("observed")
+        now = time.time()
+        await life.service.deps.store.approve(Approved("prod", row.digest, "ada", "go", now, now + 60))
+        await life.sync()
+        await life.until(lambda: world.traffic("triage") == [("2", 100)], within_s=8)
+        world.agent("triage", hosted())
+        await life.at(await life.push())
+        await life.health("observed")
+        assert world.traffic("triage") == [("2", 100)]
+
+
+@pytest.mark.rule("V1")
+async def test_a_replica_that_does_not_know_a_source_yet_loses_none_of_its_turns(
+    world: World, tmp_path: Path
+):
+    world.agent("triage")
+    first = world.commit()
+    async with living(world, tmp_path) as life:
+        await life.at(first)
+        await life.health("in-sync")
+        (tmp_path / "old").mkdir()
+        old = config_of(world, tmp_path / "old", source={"name": "others", "projects": ["none"]})
+        checkouts = Checkouts(read({}), {})
+        checkouts.configure(old)
+        deps = replace(life.service.deps, configured=Configured(old))
+        again = await SourceTurns(deps, checkouts).turn(Turn("source/agents", ("start",)))
+        assert again is not None, "whoever knows it gets the next turn"
+        await life.service.deps.engine.trigger("source/agents", "poll")
+
+        async def back() -> bool:
+            row = await life.project()
+            return not row.removed and row.health == "in-sync"
+
+        await life.until(back)
+        await idle(life)
+
+
+async def test_the_end_of_a_source_does_not_undo_that_another_took_its_projects(world: World, tmp_path: Path):
+    world.agent("triage")
+    first = world.commit()
+    async with living(world, tmp_path) as life:
+        await life.at(first)
+        await life.health("in-sync")
+        store = life.service.deps.store
+        (tmp_path / "new").mkdir()
+        new = config_of(world, tmp_path / "new", source={"name": "renamed"})
+        checkouts = Checkouts(read({"RECONCILER_CACHE": str(tmp_path / "new")}), {})
+        checkouts.configure(new)
+        deps = replace(life.service.deps, configured=Configured(new))
+        turns = SourceTurns(deps, checkouts)
+        good = store.projects
+
+        async def and_then(**more: Any) -> Any:
+            found = await good(**more)
+            if more.get("source") == "agents":
+                object.__setattr__(store, "projects", good)
+                await turns.turn(Turn("source/renamed", ("configuration",)))
+            return found
+
+        object.__setattr__(store, "projects", and_then)
+        await turns.turn(Turn("source/agents", ("configuration",)))
+        row = await life.project()
+        assert (row.source, row.removed) == ("renamed", False)
 
 
 @pytest.mark.rule("R7")
@@ -167,4 +320,22 @@ async def test_a_revert_of_a_revert_of_a_revert_is_no_edit_of_somebody(world: Wo
             await life.until(lambda number=number: world.traffic("triage") == [(str(number), 100)], 6)
             await life.health("in-sync")
         assert world.numbers("triage") == ["4", "3", "2", "1"]
+        await idle(life)
+
+
+@pytest.mark.rule("W1")
+async def test_what_a_person_asked_for_goes_on_until_its_version_has_started(world: World, tmp_path: Path):
+    opening = time.gmtime(time.time() - 120)
+    window = {"kind": "deny", "cron": f"{opening.tm_min} {opening.tm_hour} * * *", "duration": "1h"}
+    world.agent("triage", hosted())
+    world.commit()
+    async with living(world, tmp_path) as life:
+        await life.health("in-sync")
+        world.settings(provisioning={"delay_s": 1.5})
+        world.project(sync={"windows": [window | {"manual": True}]})
+        world.agent("triage", hosted(V2))
+        await life.at(await life.push())
+        await life.health("observed")
+        await life.sync()
+        await life.until(lambda: world.traffic("triage") == [("2", 100)], within_s=8)
         await idle(life)

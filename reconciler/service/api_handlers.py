@@ -6,13 +6,13 @@ from typing import Any
 
 from reconciler.service.actions import Acted, Actions, Rollback, span_s
 from reconciler.service.api_operations import Asked
-from reconciler.service.views import (
+from reconciler.service.views import Views
+from reconciler.service.views_filters import (
     AuditFilter,
     EventFilter,
     ProjectFilter,
     ResourceFilter,
     RunFilter,
-    Views,
 )
 
 

@@ -11,6 +11,7 @@ from pydantic import Field
 from reconciler.service.actions import Acted
 from reconciler.service.auth.identity import Identity
 from reconciler.service.records import Health, Page
+from reconciler.service.views_filters import SORTS
 from reconciler.service.views_models import (
     GraphView,
     ProjectDetail,
@@ -107,6 +108,12 @@ class Operation:
 
 
 _HEALTH: Final = Param("health", "Only those of this health.", tuple(map(str, Health)))
+_SORT: Final = Param(
+    "sort",
+    "`health` for the worst first, which is the default, then by name; `name` for an order that stays as it"
+    " is from page to page.",
+    SORTS,
+)
 _PROJECT: Final = Param("project", "Only those of this Project.")
 # As `RunRecord` and `EventRecord` list them.
 _RESULTS: Final = (
@@ -125,12 +132,13 @@ OPERATIONS: Final = (
         "GET",
         "/projects",
         "projects",
-        "Projects by name.",
+        "Projects, the worst first.",
         Listing[ProjectView],
         (
             Param("search", "Only those with this in their name."),
             Param("source", "Only those of this source."),
             _HEALTH,
+            _SORT,
         ),
     ),
     Operation(
@@ -144,12 +152,13 @@ OPERATIONS: Final = (
         "GET",
         "/projects/{project}/resources",
         "resources",
-        "Resources of a Project by name.",
+        "Resources of a Project, the worst first.",
         Listing[ResourceView],
         (
             Param("search", "Only those with this in their name or in a label."),
             _HEALTH,
             Param("kind", "Only those whose definition is of this kind, such as `hosted`."),
+            _SORT,
         ),
     ),
     Operation(

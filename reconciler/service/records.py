@@ -11,7 +11,7 @@ from reconciler.resource import Json
 
 
 class Health(StrEnum):
-    """How a project or a resource is, at a glance; from best to worst by `HEALTHS`."""
+    """How a project or a resource is, at a glance; lists begin as `WORST_FIRST` does."""
 
     IN_SYNC = "in-sync"
     UNMANAGED = "unmanaged"
@@ -21,6 +21,19 @@ class Health(StrEnum):
     REFUSED = "refused"  # a limit or a policy holds it; a person decides
     FAILED = "failed"
     UNKNOWN = "unknown"  # not read yet, or what is known is old
+
+
+WORST_FIRST: Final = (
+    Health.FAILED,
+    Health.REFUSED,
+    Health.DRIFTED,
+    Health.OBSERVED,
+    Health.WAITING,
+    Health.UNKNOWN,
+    Health.IN_SYNC,
+    Health.UNMANAGED,
+)
+"""The order in which a person should look: what is broken, what waits for a person, what comes by itself."""
 
 
 @dataclass(frozen=True)
@@ -150,7 +163,7 @@ class RunRecord:
     """One attempt at a Project. `result` is `running` while it goes, then one of:
     unchanged, applied, drifted, observed, refused, partly, pending, failed, superseded, interrupted.
 
-    `reasons` say who asked (`webhook`, `poll`, `interval`, `manual by NAME`, `requeue`, `start`).
+    `reasons` say who asked (`commit SHA`, `interval`, `manual by NAME`, `requeue`, `check`, `retry`).
     `report` is the Project's part of the JSON report, masked; {} in lists.
     """
 
@@ -191,7 +204,10 @@ class EventRecord:
 
 @dataclass(frozen=True)
 class AuditRecord:
-    """Who did what, and why. `action`: sync, suspend, resume, rollback, unpin, approve, sign-in, denied."""
+    """Who did what, and why.
+
+    `action`: sync, suspend, resume, rollback, unpin, approve, retry, sign-in, denied.
+    """
 
     at: float
     actor: str

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 from reconciler import __version__
@@ -11,6 +11,13 @@ from reconciler.service.auth.identity import EVERYTHING, Scope
 from reconciler.service.deps import Deps
 from reconciler.service.records import FIRST, Page, ProjectRecord, ResourceRecord, SourceRecord
 from reconciler.service.refusals import NotFound, Refusal
+from reconciler.service.views_filters import (
+    AuditFilter,
+    EventFilter,
+    ProjectFilter,
+    ResourceFilter,
+    RunFilter,
+)
 from reconciler.service.views_graph import graph
 from reconciler.service.views_making import (
     Said,
@@ -63,52 +70,6 @@ _MOST_GRAPHED: Final = 2000
 _MOST_MERGED: Final = 10_000
 
 
-@dataclass(frozen=True)
-class ProjectFilter:
-    """Which Projects: `search` is a part of the name."""
-
-    source: str = ""
-    search: str = ""
-    health: str = ""
-
-
-@dataclass(frozen=True)
-class ResourceFilter:
-    """Which resources: `search` is a part of the name or of a label, `kind` that of the definition."""
-
-    search: str = ""
-    health: str = ""
-    kind: str = ""
-
-
-@dataclass(frozen=True)
-class RunFilter:
-    """Which runs."""
-
-    project: str = ""
-    source: str = ""
-    result: str = ""
-
-
-@dataclass(frozen=True)
-class EventFilter:
-    """Which events; with `after_id` those behind it, oldest first."""
-
-    project: str = ""
-    resource: str = ""
-    type: str = ""
-    severity: str = ""
-    after_id: int | None = None
-
-
-@dataclass(frozen=True)
-class AuditFilter:
-    """Which lines of the audit log."""
-
-    project: str = ""
-    actor: str = ""
-
-
 class Views:
     """The service as whoever asks may see it: `scope` says which Projects those are.
 
@@ -125,8 +86,8 @@ class Views:
     async def projects(
         self, scope: Scope = EVERYTHING, wanted: ProjectFilter | None = None, page: Page = FIRST
     ) -> Listing[ProjectView]:
-        """Projects by name."""
-        asked = vars(wanted or ProjectFilter())
+        """Projects, those first that a person should look at."""
+        asked = (wanted or ProjectFilter()).asked()
         if scope.whole:
             records, total = await self._deps.store.projects(**asked, page=page)
         else:
@@ -167,7 +128,7 @@ class Views:
             )
         return record
 
-    async def _every_project(self, asked: dict[str, str]) -> list[ProjectRecord]:
+    async def _every_project(self, asked: dict[str, Any]) -> list[ProjectRecord]:
         async def some(page: Page) -> tuple[tuple[ProjectRecord, ...], int]:
             return await self._deps.store.projects(**asked, page=page)
 
@@ -192,13 +153,13 @@ class Views:
         wanted: ResourceFilter | None = None,
         page: Page = FIRST,
     ) -> Listing[ResourceView]:
-        """Resources of a Project by name.
+        """Resources of a Project, those first that a person should look at.
 
         Raises:
             NotFound: there is no such Project in the scope.
         """
         await self._record(project, scope)
-        asked = vars(wanted or ResourceFilter())
+        asked = (wanted or ResourceFilter()).asked()
         records, total = await self._deps.store.resources(project, **asked, page=page)
         now = self._deps.now()
         pins = {pin.resource: pin_view(pin, now) for pin in await self._deps.store.pins(project)}
@@ -267,7 +228,7 @@ class Views:
         await self._record(project, scope)
 
         async def some(page: Page) -> tuple[tuple[ResourceRecord, ...], int]:
-            return await self._deps.store.resources(project, page=page)
+            return await self._deps.store.resources(project, worst_first=True, page=page)
 
         records = await _all_of(some, most=_MOST_GRAPHED)
         if focus and all(row.resource != focus for row in records):

@@ -67,9 +67,19 @@ class Store(Protocol):
 
     async def project(self, name: str) -> ProjectRecord | None: ...
     async def projects(
-        self, *, source: str = "", search: str = "", health: str = "", page: Page = FIRST
+        self,
+        *,
+        source: str = "",
+        search: str = "",
+        health: str = "",
+        worst_first: bool = False,
+        page: Page = FIRST,
     ) -> tuple[tuple[ProjectRecord, ...], int]:
-        """The Projects by name and how many there are in all; `search` is a part of the name."""
+        """The Projects by name and how many there are in all; `search` is a part of the name.
+
+        Args:
+            worst_first: by health as in `WORST_FIRST`, and then by name.
+        """
         ...
 
     async def want(self, source: str, projects: Collection[str], commit: str) -> None:
@@ -104,13 +114,21 @@ class Store(Protocol):
 
     async def resource(self, project: str, resource: str) -> ResourceRecord | None: ...
     async def resources(
-        self, project: str, *, search: str = "", health: str = "", kind: str = "", page: Page = FIRST
+        self,
+        project: str,
+        *,
+        search: str = "",
+        health: str = "",
+        kind: str = "",
+        worst_first: bool = False,
+        page: Page = FIRST,
     ) -> tuple[tuple[ResourceRecord, ...], int]:
         """Resources by name and how many match.
 
         Args:
             search: a part of the name (`Agent/NAME`) or of a label (`name=value`).
             kind: the definition's kind, such as `hosted`.
+            worst_first: by health as in `WORST_FIRST`, and then by name.
         """
         ...
 

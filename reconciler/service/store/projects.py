@@ -17,7 +17,14 @@ from reconciler.service.records import (
 from reconciler.service.store.database import Change
 from reconciler.service.store.parts import Part, deleted
 from reconciler.service.store.rows import folded, text
-from reconciler.service.store.schema import APPROVALS, PINS, PROJECTS, SOURCES, SUSPENSIONS
+from reconciler.service.store.schema import (
+    APPROVALS,
+    PINS,
+    PROJECTS,
+    SOURCES,
+    SUSPENSIONS,
+    WORST_FIRST_SQL,
+)
 
 _WANT: Final = (
     "INSERT INTO rc_projects (name, source, wanted, words) VALUES (?, ?, ?, ?)"
@@ -45,14 +52,22 @@ class Projects(Part):
         return await self._one(PROJECTS, ("name = ?", name))
 
     async def projects(
-        self, *, source: str = "", search: str = "", health: str = "", page: Page = FIRST
+        self,
+        *,
+        source: str = "",
+        search: str = "",
+        health: str = "",
+        worst_first: bool = False,
+        page: Page = FIRST,
     ) -> tuple[tuple[ProjectRecord, ...], int]:
         conditions = (
             ("source = ?", source or None),
             ("instr(words, ?) > 0", folded(search) or None),
             ("health = ?", health or None),
         )
-        return await self._page(PROJECTS, "name", page, conditions)
+        # Of one health all are alike, and the index on names needs no sorting.
+        order = f"{WORST_FIRST_SQL}, name" if worst_first and not health else "name"
+        return await self._page(PROJECTS, order, page, conditions)
 
     async def want(self, source: str, projects: Collection[str], commit: str) -> None:
         # Sorted: two writers that lock the same rows in one order never wait for each other in a circle.

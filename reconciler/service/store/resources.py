@@ -9,7 +9,7 @@ from reconciler.service.records import FIRST, Page, ResourceRecord
 from reconciler.service.store.database import Change, Query
 from reconciler.service.store.parts import Part
 from reconciler.service.store.rows import folded, text
-from reconciler.service.store.schema import RESOURCES
+from reconciler.service.store.schema import RESOURCES, WORST_FIRST_SQL
 
 _REMOVE: Final = "DELETE FROM rc_resources WHERE project = ? AND resource = ?"
 _COUNTS: Final = "SELECT health, count(*) FROM rc_resources WHERE project = ? GROUP BY health"
@@ -36,7 +36,14 @@ class Resources(Part):
         return await self._one(RESOURCES, ("project = ?", project), ("resource = ?", resource))
 
     async def resources(
-        self, project: str, *, search: str = "", health: str = "", kind: str = "", page: Page = FIRST
+        self,
+        project: str,
+        *,
+        search: str = "",
+        health: str = "",
+        kind: str = "",
+        worst_first: bool = False,
+        page: Page = FIRST,
     ) -> tuple[tuple[ResourceRecord, ...], int]:
         conditions = (
             ("project = ?", project),
@@ -44,7 +51,9 @@ class Resources(Part):
             ("health = ?", health or None),
             ("definition_kind = ?", kind or None),
         )
-        return await self._page(RESOURCES, "resource", page, conditions)
+        # Of one health all are alike, and the index on names needs no sorting.
+        order = f"{WORST_FIRST_SQL}, resource" if worst_first and not health else "resource"
+        return await self._page(RESOURCES, order, page, conditions)
 
     async def health_counts(self, project: str) -> dict[str, int]:
         (rows,) = await self._db.read(Query(_COUNTS, (text(project),)))

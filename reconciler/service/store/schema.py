@@ -20,6 +20,12 @@ from reconciler.service.records import (
 )
 from reconciler.service.store.rows import Table
 
+# As `WORST_FIRST`. An index has this expression in it: another order takes another migration.
+WORST_FIRST_SQL: Final = (
+    "(CASE health WHEN 'failed' THEN 0 WHEN 'refused' THEN 1 WHEN 'drifted' THEN 2 WHEN 'observed' THEN 3"
+    " WHEN 'waiting' THEN 4 WHEN 'unknown' THEN 5 WHEN 'in-sync' THEN 6 ELSE 7 END)"
+)
+
 PREFIX: Final = "rc_"
 """Of every table here: the queue of the replicas keeps its own tables in the same database."""
 
@@ -94,6 +100,12 @@ MIGRATIONS: Final = (
             until DOUBLE PRECISION NOT NULL, PRIMARY KEY (scope, key))""",
         "CREATE INDEX rc_seen_until ON rc_seen (until)",
         "CREATE TABLE rc_cursors (name NAME PRIMARY KEY, n BIGINT NOT NULL)",
+    ),
+    (
+        f"CREATE INDEX rc_projects_worst ON rc_projects ({WORST_FIRST_SQL}, name)",
+        f"CREATE INDEX rc_resources_worst ON rc_resources (project, {WORST_FIRST_SQL}, resource)",
+        "CREATE INDEX rc_resources_kind_worst ON rc_resources"
+        f" (project, definition_kind, {WORST_FIRST_SQL}, resource)",
     ),
 )
 """Append only: entry N brings a database from schema N to N+1. A statement each, in order."""

@@ -16,13 +16,13 @@ from reconciler.service.auth.authenticator import Authenticator
 from reconciler.service.auth.routes import SIGN_IN
 from reconciler.service.deps import Deps
 from reconciler.service.records import Page
-from reconciler.service.views import (
+from reconciler.service.views import Views
+from reconciler.service.views_filters import (
     AuditFilter,
     EventFilter,
     ProjectFilter,
     ResourceFilter,
     RunFilter,
-    Views,
 )
 from reconciler.service.views_models import ResourceDetail
 from reconciler.service.views_service import Listing
@@ -143,7 +143,7 @@ class _Pages:
 
     async def projects(self, visit: Visit) -> Response:
         """All Projects with their health at a glance."""
-        asked = filters(visit.query, "search", "health", "source")
+        asked = filters(visit.query, "search", "health", "source", "sort")
         listing = await self._views.projects(visit.scope, ProjectFilter(**asked), page(visit.query))
         service = await self._views.service(visit.scope)
         counts = [
@@ -167,7 +167,7 @@ class _Pages:
         """One Project and its resources."""
         name = visit.param("project")
         project = await self._views.project(name, visit.scope)
-        asked = filters(visit.query, "search", "health", "kind")
+        asked = filters(visit.query, "search", "health", "kind", "sort")
         listing = await self._views.resources(name, visit.scope, ResourceFilter(**asked), page(visit.query))
         return self._tab(
             visit, project, "resources", listing=listing, part=Part.of(listing), asked=asked, kinds=KINDS

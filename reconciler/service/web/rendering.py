@@ -76,7 +76,8 @@ class Rendering:
             severity_options=[
                 (value, wording.SEVERITY[value].word) for value in ("error", "warning", "info")
             ],
-            type_options=[(value, value) for value in wording.EVENT_TYPES],
+            type_options=list(wording.EVENT_TYPES.items()),
+            counted_words=wording.COUNTED,
             program_version=__version__,
         )
         self._templates.filters.update(
@@ -91,6 +92,8 @@ class Rendering:
             value_text=wording.value_text,
             web_link=wording.web_link,
             shares=wording.shares,
+            event_type=wording.event_type,
+            deed=wording.deed,
             identifier=wording.identifier,
         )
 

@@ -47,11 +47,11 @@ RESULT: Final[Mapping[str, Look]] = {
     "running": Look("Running", "clock", "info"),
     "unchanged": Look("Nothing to do", "check", "ok"),
     "applied": Look("Applied", "check", "ok"),
-    "pending": Look("Waiting", "clock", "info"),
+    "pending": Look("In progress", "clock", "info"),
     "observed": Look("Observed", "eye", "info"),
     "drifted": Look("Drifted", "differs", "warn"),
     "refused": Look("Refused", "hand", "hold"),
-    "partly": Look("In part", "differs", "warn"),
+    "partly": Look("Done in part", "differs", "warn"),
     "failed": Look("Failed", "cross", "bad"),
     "superseded": Look("Superseded", "skip", "quiet"),
     "interrupted": Look("Interrupted", "skip", "quiet"),
@@ -86,23 +86,44 @@ OUTCOME: Final[Mapping[str, Look]] = {
 }
 
 # As `EventRecord` lists them.
-EVENT_TYPES: Final = (
-    "drift",
-    "failure",
-    "recovery",
-    "release",
-    "applied",
-    "refused",
-    "rollback",
-    "pin-expired",
-    "suspended",
-    "resumed",
-    "approved",
-    "source-stale",
-    "source-recovered",
-    "config-rejected",
-    "config-reloaded",
-    "project-removed",
+EVENT_TYPES: Final[Mapping[str, str]] = {
+    "drift": "Drift",
+    "failure": "Failure",
+    "recovery": "Recovery",
+    "release": "Release",
+    "applied": "Applied",
+    "refused": "Refused",
+    "rollback": "Rollback",
+    "pin-expired": "Rollback over",
+    "suspended": "Suspended",
+    "resumed": "Resumed",
+    "approved": "Approved",
+    "source-stale": "Source stale",
+    "source-recovered": "Source recovered",
+    "config-rejected": "Configuration refused",
+    "config-reloaded": "Configuration loaded",
+    "project-removed": "Project gone",
+}
+
+# As `AuditRecord` lists them.
+DEEDS: Final[Mapping[str, str]] = {
+    "sync": "Synced",
+    "suspend": "Suspended",
+    "resume": "Resumed",
+    "rollback": "Rolled back",
+    "unpin": "Ended a rollback",
+    "approve": "Approved",
+    "retry": "Tried again",
+    "sign-in": "Signed in",
+    "denied": "Denied",
+}
+
+# What a run counts, as a plan says it and as it is said once the run has done it.
+COUNTED: Final = (
+    ("add", "+", "to add", "added"),
+    ("change", "~", "to change", "changed"),
+    ("destroy", "−", "to destroy", "destroyed"),
+    ("adopt", "↦", "to adopt", "adopted"),
 )
 
 _TABLES: Final = {
@@ -125,6 +146,16 @@ def look(table: str, value: str) -> Look:
     return Look(value.replace("-", " ").capitalize(), "question", "quiet") if value else _UNKNOWN
 
 
+def event_type(value: str) -> str:
+    """A type of events in words."""
+    return EVENT_TYPES.get(value, value)
+
+
+def deed(action: str) -> str:
+    """What a line of the audit log says that somebody did."""
+    return DEEDS.get(action, action)
+
+
 def condition_title(type_: str, status: str) -> str:
     """What a condition says: `Ready`, `Not ready`, `Ready: not known`."""
     if status == "True":
@@ -145,7 +176,10 @@ def _symbol(match: re.Match[str]) -> str:
 
 
 def span(seconds: float) -> str:
-    """A length of time: `0.4 s`, `3 min 20 s`, `45 min`; from ten of a unit on the smaller one is noise."""
+    """A length of time: `40 ms`, `0.4 s`, `3 min 20 s`, `45 min`; from ten of a unit on the smaller one is
+    noise."""
+    if 0 < seconds < 0.095:
+        return f"{max(1, round(seconds * 1000))} ms"
     if seconds < 10:
         return f"{max(0.0, round(seconds, 1)):g} s"
     left = round(seconds)

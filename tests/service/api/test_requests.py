@@ -147,9 +147,28 @@ async def test_links_lead_through_a_list_and_back(local: Front) -> None:
             break
         query = links["next"]
 
-    assert names == ["dev", "prod", "stage"]
+    assert names == ["prod", "dev", "stage"]
     assert query["source"] == ["agents"]
     assert links["prev"]["offset"] == ["1"]
+
+
+async def test_lists_begin_with_the_worst_or_are_sorted_by_name(guarded: Front) -> None:
+    """Also for somebody who sees some Projects, whose lists are put together elsewhere."""
+    for token, worst in (("root", ["prod", "dev", "stage"]), ("viewer", ["prod", "stage"])):
+        for sort, expected in (("", worst), ("health", worst), ("name", sorted(worst))):
+            query = {"sort": sort} if sort else {}
+            found = (await guarded.get("/projects", token, **query)).json()
+            assert [item["name"] for item in found["items"]] == expected
+    path = "/projects/prod/resources"
+    worst_first = (await guarded.get(path, "viewer")).json()["items"]
+    by_name = (await guarded.get(path, "viewer", sort="name")).json()["items"]
+    refused = await guarded.get(path, "viewer", sort="age")
+
+    assert [item["name"] for item in worst_first] == ["triage", "billing", "stranger"]
+    assert [item["name"] for item in by_name] == ["billing", "stranger", "triage"]
+    assert refused.status_code == 400
+    assert refused.json()["detail"] == "`sort` cannot be 'age'"
+    assert refused.json()["hint"] == "It is one of `health` and `name`."
 
 
 @pytest.fixture
@@ -190,7 +209,7 @@ async def history(front: Front) -> None:
 @pytest.mark.parametrize(
     ("token", "projects", "events"),
     [
-        pytest.param("root", ["dev", "prod", "stage"], ["e5", "e4", "e3", "e2", "e1", "e0"], id="everything"),
+        pytest.param("root", ["prod", "dev", "stage"], ["e5", "e4", "e3", "e2", "e1", "e0"], id="everything"),
         pytest.param("viewer", ["prod", "stage"], ["e3", "e2", "e0"], id="two"),
     ],
 )

@@ -23,7 +23,7 @@ from reconciler.service.records import (
 )
 from reconciler.service.records import Health as State
 from reconciler.service.refusals import Refusal
-from reconciler.service.views import EventFilter
+from reconciler.service.views_filters import EventFilter
 from reconciler.service.views_graph import MOST_NODES, graph
 from reconciler.service.views_versions import Looks, author, remembered
 from tests.service.api.world import NOW, SHA, Front

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from reconciler.service.records import (
+    WORST_FIRST,
     Approved,
     Health,
     Page,
@@ -168,6 +169,31 @@ async def test_resources_change_and_go_together(store: Store) -> None:
     await store.put_resources("prod", [resource("Agent/c")], ["Agent/a", "Agent/never"])
     await store.put_resources("dev", [resource("Agent/a", project="dev")], ["Agent/b"])
     assert [row.resource for row in (await store.resources("prod"))[0]] == ["Agent/b", "Agent/c"]
+
+
+async def test_lists_begin_with_what_a_person_should_look_at(store: Store) -> None:
+    """Each health twice, so that names decide among equals."""
+    rows = [
+        resource(f"Agent/{letter}{index}", health=health, definition_kind="prompt" if index % 2 else "hosted")
+        for index, health in enumerate(Health)
+        for letter in "ba"
+    ]
+    await store.put_resources("prod", rows, [])
+    for row in rows:
+        await store.put_project(project(row.resource, health=row.health))
+    expected = [f"Agent/{letter}{list(Health).index(health)}" for health in WORST_FIRST for letter in "ab"]
+    assert set(WORST_FIRST) == set(Health)
+
+    resources, total = await store.resources("prod", worst_first=True)
+    assert ([row.resource for row in resources], total) == (expected, len(rows))
+    paged = [await store.resources("prod", worst_first=True, page=Page(5, at)) for at in (0, 5, 10, 15)]
+    assert [row.resource for part, _ in paged for row in part] == expected
+    hosted, _ = await store.resources("prod", kind="hosted", worst_first=True)
+    assert [row.resource for row in hosted] == [name for name in expected if int(name[-1]) % 2 == 0]
+    failed, _ = await store.resources("prod", health="failed", worst_first=True)
+    assert [row.health for row in failed] == [Health.FAILED, Health.FAILED]
+    assert [row.name for row in (await store.projects(worst_first=True))[0]] == expected
+    assert [row.name for row in (await store.projects())[0]] == sorted(expected)
 
 
 async def test_resources_are_found_by_name_label_kind_and_health(store: Store) -> None:

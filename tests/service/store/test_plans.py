@@ -31,6 +31,13 @@ class Planned(SqliteDatabase):
 LISTS: dict[str, Callable[[SqlStore], Awaitable[Any]]] = {
     "projects": lambda store: store.projects(),
     "projects found": lambda store: store.projects(search="a", source="b", health="c"),
+    "projects, worst first": lambda store: store.projects(worst_first=True),
+    "projects found, worst first": lambda store: store.projects(search="a", source="b", worst_first=True),
+    "projects by health, worst first": lambda store: store.projects(health="c", worst_first=True),
+    "resources, worst first": lambda store: store.resources("p", worst_first=True, page=Page(50, 5000)),
+    "resources found, worst first": lambda store: store.resources("p", search="a", worst_first=True),
+    "resources by health, worst first": lambda store: store.resources("p", health="b", worst_first=True),
+    "resources by kind, worst first": lambda store: store.resources("p", kind="c", worst_first=True),
     "resources": lambda store: store.resources("p", page=Page(50, 5000)),
     "resources found": lambda store: store.resources("p", search="a"),
     "resources by health": lambda store: store.resources("p", health="failed"),

@@ -108,8 +108,11 @@ async def test_what_changes_is_fetched_as_a_piece(local: Front, path: str):
             "/",
             ("Nothing is deleted meanwhile", "Suspended", "Asks for approval", "1 rollback", "Gone from Git"),
         ),
-        ("/projects/prod", ("1 agent failed, 1 drifted", "In part", "rolled back to version 11", "INC-4711")),
-        ("/projects/prod", ("Enforces, every 5 min", "1–50 of 64 resources", "no manifest")),
+        (
+            "/projects/prod",
+            ("1 agent failed, 1 drifted", "Done in part", "rolled back to version 11", "INC-4711"),
+        ),
+        ("/projects/prod", ("Enforces, every 5 min", "1–50 of 64 resources", "version 4 failed")),
         ("/projects/sales-eu", ("mira@contoso.com stopped all writes 2 h ago : Holiday sale",)),
         ("/projects/sales-us", ("lets through, once: deletions beyond the limit", "after 3 failures")),
         ("/projects/archive", ("no longer in source agents", "nothing was deleted")),
@@ -404,6 +407,8 @@ async def test_pages_of_10000_agents_are_small_and_made_in_100_ms(large: Front, 
         "first": "/",
         "project": "/projects/large",
         "last page": "/projects/large?page=200",
+        "by name": "/projects/large?sort=name&page=100",
+        "by kind": "/projects/large?kind=prompt&page=100",
         "search": "/projects/large?search=agent-0777",
         "by label": "/projects/large?search=team%3Dteam-7&health=drifted",
         "graph": "/projects/large/graph",
@@ -444,3 +449,31 @@ async def test_a_project_that_fails_again_says_how_often(local: Front):
     assert row is not None
     await local.store.put_project(replace(row, failures=4))
     assert "4 failures in a row" in Read((await local.get("/")).text).said
+
+
+@pytest.mark.parametrize(
+    ("path", "first"),
+    [
+        pytest.param("/", ["prod", "sales-us", "research"], id="projects"),
+        pytest.param("/?sort=name", ["archive", "demo", "dev"], id="projects-by-name"),
+        pytest.param("/projects/prod", ["invoice-reader", "refund-clerk", "support-triage"], id="agents"),
+        pytest.param(
+            "/projects/prod?sort=name",
+            ["copy-of-support-triage", "finance-answers", "finance-answers-2"],
+            id="agents-by-name",
+        ),
+    ],
+)
+async def test_lists_begin_with_what_is_broken(local: Front, path: str, first: list[str]):
+    read = Read((await local.get(path)).text)
+    links = [link["href"] for link in read.of("a") if link.get("class") == "cover"]
+    assert [link.rpartition("/")[2] for link in links[:3]] == first
+    assert read.faults == []
+
+
+async def test_the_order_of_a_list_holds_on_its_next_page(local: Front):
+    for path, expected in (("/projects/prod?sort=name", "sort=name"), ("/projects/prod", "")):
+        read = Read((await local.get(path)).text)
+        (after,) = [link["href"] for link in read.of("a") if link.get("rel") == "next"]
+        assert ("sort=" in after) is bool(expected)
+        assert expected in after

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,6 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.datastructures import QueryParams
 
+from reconciler.service.actions import ROLES
+from reconciler.service.api_operations import OPERATIONS, Param
+from reconciler.service.records import WORST_FIRST, AuditRecord, EventRecord, RunRecord
 from reconciler.service.views_models import EdgeView, FieldView, GraphView, NodeView
 from reconciler.service.web import asking, wording
 from reconciler.service.web.drawing import NODE_HEIGHT, NODE_WIDTH, drawing
@@ -23,7 +27,10 @@ NOW = datetime(2027, 1, 15, 8, 0, tzinfo=UTC)
     ("seconds", "text"),
     [
         (0, "0 s"),
-        (0.04, "0 s"),
+        (0.0004, "1 ms"),
+        (0.04, "40 ms"),
+        (0.094, "94 ms"),
+        (0.096, "0.1 s"),
         (0.44, "0.4 s"),
         (9.96, "10 s"),
         (10, "10 s"),
@@ -57,6 +64,30 @@ def test_a_length_of_time_is_said_in_two_units_at_most(seconds: float, text: str
 )
 def test_an_age_is_said_in_one_unit(seconds: float, text: str):
     assert wording.ago(NOW, NOW.timestamp() + seconds) == text
+
+
+def test_health_is_shown_in_the_order_in_which_a_person_should_look():
+    assert list(wording.HEALTH) == [str(health) for health in WORST_FIRST]
+
+
+def test_every_event_every_deed_and_every_result_has_words():
+    documented = {
+        EventRecord: wording.EVENT_TYPES,
+        AuditRecord: wording.DEEDS,
+        RunRecord: wording.RESULT,
+    }
+    for record, words in documented.items():
+        said = " ".join((record.__doc__ or "").split())
+        assert [name for name in words if not re.search(rf"\b{name}\b", said)] == [], record
+    (types,) = (param.choices for param in _params("events") if param.name == "type")
+    (results,) = (param.choices for param in _params("runs") if param.name == "result")
+    assert set(types) == set(wording.EVENT_TYPES)
+    assert set(results) == set(wording.RESULT)
+    assert set(ROLES) <= set(wording.DEEDS)
+
+
+def _params(handler: str) -> tuple[Param, ...]:
+    return next(each.params for each in OPERATIONS if each.handler == handler)
 
 
 def test_no_moment_is_never():

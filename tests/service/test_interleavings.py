@@ -163,6 +163,37 @@ async def test_a_rollback_ends_with_the_endpoint_that_it_was_for(world: World, t
         assert await store.pins("prod") == ()
 
 
+@pytest.mark.rule("V4")
+async def test_an_approval_lets_nothing_through_that_came_after_it_was_looked_at(
+    world: World, tmp_path: Path
+):
+    world.agent("triage")
+    world.agent("billing")
+    world.commit()
+    assert (await asyncio.to_thread(world.apply)).exit_code == 0
+    world.project(sync={"mode": "observe"})
+    world.agent("triage", prompt("Answer at length."))
+    world.commit()
+    async with living(world, tmp_path) as life:
+        row = await life.health("observed")
+        now = time.time()
+        world.settings(latency_s=1)
+        await life.service.deps.store.approve(Approved("prod", row.digest, "ada", "go", now, now + 60))
+        world.forget()
+        await life.sync()
+        await life.until(lambda: asked(world, "/agents"))
+        # It arrives after the list was read, and before anything is written.
+        await asyncio.sleep(0.5)
+        body = {"definition": prompt("Somebody needs this.")}
+        await asyncio.to_thread(world.call, "POST", "/agents/billing/versions", body)
+        world.settings(latency_s=0)
+        await life.until(lambda: world.numbers("triage") == ["2", "1"])
+        await ran(life)
+        assert world.numbers("billing") == ["2", "1"]
+        assert world.traffic("billing") == []
+        assert await approved(life)
+
+
 async def approved(life: Living) -> bool:
     return await life.service.deps.store.approved("prod") is None
 

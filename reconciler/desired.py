@@ -25,7 +25,8 @@ class DesiredProject:
     `sync.on_invalid` is `skip`: then the valid ones are here, and nothing may be deleted. `invalid` are
     the keys that have problems. `narrowed`: `resources` is a part, so nothing is missing (rule I4).
     `elsewhere` maps agent names to another Project of the repository that desires them on this endpoint
-    (rule D4). `unread` are the places of Projects that may desire any name, so that none may be deleted.
+    (rule D4). `unread` are the places of manifests that may make another Project desire any name, so that
+    none may be deleted.
     `masked` are values from the environment that no output may show.
     """
 
@@ -197,7 +198,7 @@ class _Loading:
             notes=tuple(sorted(set(notes))),
             narrowed=bool(narrow),
             elsewhere=self._elsewhere(project),
-            unread=self.repository.unread,
+            unread=self._unread(project),
             masked=project.values.masked,
         )
 
@@ -206,17 +207,23 @@ class _Loading:
 
         On another endpoint the same name is another agent. A Project that cannot be read may be on any.
         """
-        others = [
-            other
-            for other in self._every()
-            if other is not project
-            if not other.readable or other.endpoint == project.endpoint
-        ]
+        others = sorted(self._beside(project), key=lambda other: other.name, reverse=True)
         return {
             manifest.name: other.name
-            for other in sorted(others, key=lambda other: other.name, reverse=True)
+            for other in others
             for manifest in (*self.found[id(other)].manifests, *self.found[id(other)].broken)
         }
+
+    def _unread(self, project: Project) -> tuple[Place, ...]:
+        """The manifests that may make another Project desire any name here."""
+        places = (place for other in self._beside(project) for place in self.found[id(other)].unread)
+        return tuple(sorted({*self.repository.unread, *places}))
+
+    def _beside(self, project: Project) -> Iterator[Project]:
+        """The other Projects that are on this endpoint, or may be."""
+        for other in self._every():
+            if other is not project and (not other.readable or other.endpoint == project.endpoint):
+                yield other
 
     def _every(self) -> tuple[Project, ...]:
         return (*self.repository.here, *self.repository.others)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Protocol
@@ -137,7 +137,7 @@ def inputs_of(
         allow=allow,
         verdicts=(
             *judge(project.resources, today=today, severities=settings.policies),
-            *(_unread(place) for place in project.unread if prune),
+            *(_unread(project.unread) if prune else ()),
         ),
         is_ancestor=loaded.snapshot.is_ancestor,
         observe=sync.mode == "observe",
@@ -153,14 +153,16 @@ def _kept_because(project: DesiredProject) -> str:
         return "the Project is in `mode: observe`"
     if not sync.prune:
         return "`sync.prune` is off"
-    return f"the Project in {project.unread[0]} cannot be read and may want it" if project.unread else ""
+    return f"{project.unread[0]} cannot be read and may want it" if project.unread else ""
 
 
-def _unread(place: Place) -> Verdict:
+def _unread(places: Sequence[Place]) -> Iterator[Verdict]:
     """That nothing is deleted while nobody knows which names another Project desires (rule D4)."""
-    message = f"the Project in {place} cannot be read and may want any agent, so none is deleted"
-    hint = "Correct that file; one that is no Project of yours can lie in a folder that starts with a dot."
-    return Verdict(Severity.INFO, "unread-project", None, message, hint, place)
+    if places:
+        more = f" and {len(places) - 1} more" if len(places) > 1 else ""
+        message = f"{places[0]}{more} cannot be read and may make another Project want any agent"
+        hint = "Correct that file, or take it out of the repository; nothing is deleted before."
+        yield Verdict(Severity.INFO, "unread-manifest", None, message, hint, places[0])
 
 
 def context(loaded: Loaded, project: DesiredProject, allow: Allow, now: int) -> Context:

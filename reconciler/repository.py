@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
-from reconciler.errors import InvalidInput, Problem
+from reconciler.errors import InvalidInput, Place, Problem
 from reconciler.manifest import PROJECT, Content, Library, Manifest, Misformed
 from reconciler.project import Project, duplicates, names_of, read_project
 from reconciler.suggest import did_you_mean
@@ -19,16 +19,22 @@ _MAYBE_PROJECT: Final = re.compile(rb"""(?m)(?:^|[\s{,"'])kind["']?\s*:\s*["']?P
 # In a text that cannot be parsed, this much makes it a Project's.
 _SURELY_PROJECT: Final = re.compile(rb"""(?m)^kind\s*:\s*["']?Project\b""")
 _MAYBE_OURS: Final = re.compile(rb"reconciler/v")
+# What the problems of an envelope are about where its kind or name cannot be told; "" for what is missing.
+_SAYS_WHAT: Final = ("", "kind", "metadata.name")
 _SUFFIXES: Final = (".yaml", ".yml")
 
 
 @dataclass(frozen=True)
 class Belongings:
-    """The manifests of one Project, those with a broken envelope, and the problems of its files."""
+    """The manifests of one Project, those with a broken envelope, and the problems of its files.
+
+    `unread` are the places of those whose kind and name cannot be told.
+    """
 
     manifests: tuple[Manifest, ...]
     broken: tuple[Manifest, ...]
     problems: tuple[Problem, ...]
+    unread: tuple[Place, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -198,6 +204,7 @@ class Repository:
         manifests: list[Manifest] = []
         broken: list[Manifest] = []
         problems: list[Problem] = []
+        unread: list[Place] = []
         for path in self.files(project):
             content = self._library.content(path)
             if _below_any(path, self._outside_folders):
@@ -208,10 +215,12 @@ class Repository:
                 continue
             broken += [m for m in content.broken if m.kind != PROJECT]
             problems += [*content.faults, *content.problems]
+            unread += [problem.place for problem in _nameless(content)]
             # Beside code that lies with its manifest there are files of the code's own.
             if not _below_any(path, self._inside_folders):
                 problems += content.strange
-        return Belongings(tuple(manifests), tuple(broken), tuple(problems))
+                unread += [problem.place for problem in content.strange]
+        return Belongings(tuple(manifests), tuple(broken), tuple(problems), tuple(unread))
 
     def files(self, project: Project) -> tuple[str, ...]:
         """The files that the globs of a Project match, sorted."""
@@ -262,6 +271,12 @@ def _hidden(path: str, scope: str) -> bool:
 
 def _below_any(path: str, folders: Collection[str]) -> bool:
     return bool(folders) and any(not folder or path.startswith(folder + "/") for folder in folders)
+
+
+def _nameless(content: Content) -> Iterator[Problem]:
+    """Problems with which a document does not say what it is, or may not be there at all."""
+    yield from content.faults
+    yield from (problem for problem in content.problems if problem.path in _SAYS_WHAT)
 
 
 def _in_code(content: Content) -> Iterator[Problem]:

@@ -169,7 +169,7 @@ def test_nothing_is_deleted_while_nobody_knows_what_a_broken_project_desires(tex
     inputs = inputs_of(Loaded(snapshot, found.projects, read({}), ""), good, Allow())
     assert not inputs.scope.prune
     assert str(place) in inputs.scope.kept_because
-    (said,) = [verdict for verdict in inputs.verdicts if verdict.rule == "unread-project"]
+    (said,) = [verdict for verdict in inputs.verdicts if verdict.rule == "unread-manifest"]
     assert (str(said.severity), said.place) == ("info", place)
     assert "bad.yaml" in said.message
     assert "Correct" in said.hint
@@ -190,6 +190,35 @@ def test_a_run_for_one_project_deletes_nothing_that_a_broken_one_may_want():
     files = {"bad.yaml": bad().replace("resources:", "resource:"), "good.yaml": GOOD, **AGENTS}
     (good,) = loaded(files, projects=["good"])
     assert [place.file for place in good.unread] == ["bad.yaml"]
+
+
+@pytest.mark.rule("D4")
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(agent("b") + "  oops: [\n", id="syntax"),
+        pytest.param(agent("b").replace("kind: Agent", "kind: Agnet"), id="kind"),
+        pytest.param(agent("b").replace("name: b,", "nmae: b,"), id="name"),
+        pytest.param(agent("b").replace("apiVersion: reconciler/v1\n", ""), id="version"),
+    ],
+)
+def test_nothing_is_deleted_while_a_manifest_of_another_project_here_does_not_say_what_it_is(text):
+    files = {"good.yaml": GOOD, **AGENTS, "bad/b.yaml": text}
+    beside = each({**files, "bad.yaml": bad(endpoint="sandbox://good")}).projects
+    assert [place.file for place in beside[1].unread] == ["bad/b.yaml"]
+    assert beside[0].problems
+    assert beside[0].unread == (), "it does not wait for itself"
+    apart = each({**files, "bad.yaml": bad()}).projects
+    assert apart[1].unread == (), "on another endpoint the same name is another agent"
+
+
+def test_many_files_that_cannot_be_read_are_one_remark():
+    files = {"bad.yaml": bad(endpoint="sandbox://good"), "good.yaml": GOOD, **AGENTS}
+    snapshot = source(files | {"bad/b.yaml": "{oops", "bad/c.yaml": "{oops"})
+    found = load_each(snapshot, environ={}, kinds=KINDS, earlier=Earlier(), handles=lambda _: True)
+    inputs = inputs_of(Loaded(snapshot, found.projects, read({}), ""), found.projects[1], Allow())
+    (said,) = inputs.verdicts
+    assert said.message.startswith("bad/b.yaml:2:1 and 1 more cannot be read")
 
 
 @pytest.mark.rule("I5")

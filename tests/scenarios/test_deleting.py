@@ -401,3 +401,28 @@ def test_the_same_name_on_another_endpoint_is_another_agent(world: World) -> Non
 
     assert world.apply("-p", "prod").exit_code == 0
     assert world.writes() == ["DELETE /agents/a00"]
+
+
+@pytest.mark.rule("D4")
+def test_an_agent_that_moves_to_a_project_where_it_cannot_be_read_is_not_deleted(world: World) -> None:
+    world.project(resources=["agents/*.yaml"])
+    world.project("other", resources=["other/*.yaml"])
+    world.write("other/b.yaml", manifest("Agent", "b", {"definition": prompt()}))
+    many(world, 4)
+    (world.repo / "agents/a00.yaml").rename(world.repo / "other/a00.yaml")
+    text = (world.repo / "other/a00.yaml").read_text()
+    world.write("other/a00.yaml", text + "]")
+    world.commit("Move one")
+    world.forget()
+
+    result = world.apply()
+    assert result.exit_code == 1, "the other Project has a problem"
+    assert "other/a00.yaml:" in result.stdout + result.stderr
+    assert "cannot be read and may make another Project want any agent" in result.stdout
+    assert world.writes() == []
+
+    world.write("other/a00.yaml", text)
+    world.commit("Correct it")
+    assert world.apply().exit_code == 0
+    assert world.numbers("a00") == ["1"], "it was handed over"
+    world.in_sync()

@@ -183,7 +183,7 @@ async def test_nothing_is_deleted_while_a_project_file_says_nothing_and_the_run_
         store = life.service.deps.store
         run = await store.run((await life.runs("dev"))[0].id)
         assert run is not None
-        (said,) = [one for one in run.report["verdicts"] if one["rule"] == "unread-project"]
+        (said,) = [one for one in run.report["verdicts"] if one["rule"] == "unread-manifest"]
         assert (said["place"], said["severity"]) == ("prod.yaml:5:1", "info")
         assert said["hint"].startswith("Correct that file")
         world.project(resources=["agents/*.yaml"])

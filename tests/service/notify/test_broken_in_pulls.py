@@ -66,7 +66,7 @@ async def test_nothing_is_planned_to_go_that_the_broken_project_may_want(review:
     comment = await review.look()
 
     assert "will be destroyed" not in comment
-    assert "the Project in two/two.yaml:5:1 cannot be read and may want" in comment
+    assert "two/two.yaml:5:1 cannot be read and may make another Project want any agent" in comment
 
 
 async def test_what_is_broken_on_both_sides_is_untouched(review: Review) -> None:

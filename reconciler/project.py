@@ -78,7 +78,7 @@ class Project:
     def name(self) -> str:
         return self.manifest.name
 
-    @property
+    @cached_property
     def endpoint(self) -> str:
         """The endpoint that it states, for comparing; "" where that cannot be told."""
         nowhere = not self.readable and self.spec.endpoint == _NOWHERE

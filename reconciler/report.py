@@ -264,7 +264,8 @@ def _conditions(course: Course, mask: Masker, now: int) -> tuple[Condition, ...]
     for planned in _latest(course):
         change, key = planned.change, str(planned.key)
         if stalled(change):
-            found[key] = Condition(key, "Stalled", True, *_failure(change), now)
+            reason, text = _failure(change)
+            found[key] = Condition(key, "Stalled", True, mask.text(reason), mask.text(text), now)
         elif creating(change):
             text = "the service is still starting the version"
             found[key] = Condition(key, "Reconciling", True, "Creating", text, now)

@@ -230,6 +230,21 @@ def test_an_agent_that_somebody_deleted_is_missing(world: World) -> None:
 
 
 @pytest.mark.rule("P11")
+def test_what_a_failed_version_says_of_its_environment_is_masked(world: World) -> None:
+    world.environ["TEAM_KEY"] = "geheim-4711"
+    world.project(values_from_env=["TEAM_KEY"])
+    error = {"code": "image_pull_failed", "message": "cannot start with geheim-4711"}
+    world.settings(provisioning={"delay_s": 0.1, "outcome": "failed", "error": error})
+    world.agent("desk", hosted(environment_variables={"KEY": {"$value": "TEAM_KEY"}}))
+    world.commit()
+
+    for command in ("apply", "plan"):
+        result = world.run(command, str(world.repo), "--format", "json")
+        assert "cannot start with ***" in result.stdout
+        assert "geheim" not in result.stdout + result.stderr, command
+
+
+@pytest.mark.rule("P11")
 def test_values_from_the_environment_are_never_shown(world: World) -> None:
     secret = "hunter2-very-secret"
     world.environ["API_TOKEN"] = secret

@@ -321,3 +321,33 @@ async def test_a_release_of_another_project_is_not_held_up(world: World, tmp_pat
         two(world)
         await life.at(await life.push("Repair"), "dev")
         await idle(life)
+
+
+@pytest.mark.rule("P11")
+async def test_what_a_project_keeps_secret_stays_so_while_its_file_is_broken(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("TEAM_KEY", "geheim-4711")
+    two(world)
+    world.project(resources=["agents/*.yaml"], values_from_env=["TEAM_KEY"])
+    world.settings(
+        provisioning={
+            "delay_s": 0.1,
+            "outcome": "failed",
+            "error": {"code": "image_pull_failed", "message": "cannot start with geheim-4711"},
+        }
+    )
+    variables = {"KEY": {"$value": "TEAM_KEY"}}
+    world.agent("desk", hosted(environment_variables=variables))
+    first = world.commit()
+    async with living(world, tmp_path) as life:
+        await life.at(first)
+        await life.health("failed")
+        shown = await page(life, "/projects/prod/Agent/desk")
+        assert "cannot start with ***" in shown
+        assert "geheim" not in shown
+        world.project(resources=["agents/*.yaml"], values_from_env=["TEAM_KEY"], sync={"mode": "x"})
+        await broken(life, await life.push())
+        shown = await page(life, "/projects/prod/Agent/desk")
+        assert "cannot start with ***" in shown
+        assert "geheim" not in shown

@@ -56,9 +56,16 @@ class Checkouts:
     def __contains__(self, source: str) -> bool:
         return source in self._held
 
+    def _of(self, source: str) -> _Held:
+        try:
+            return self._held[source]
+        except KeyError:
+            hint = "The configuration in force does not name it; its Projects are left as they are."
+            raise SourceError(f"source {source} is not watched any more", hint=hint) from None
+
     def reader(self, source: str) -> SourceReader:
         """Who reads the source; for use in a thread."""
-        return self._held[source].reader
+        return self._of(source).reader
 
     async def head(self, source: str) -> str:
         """The newest commit of the source's ref, asked from its server now.
@@ -66,7 +73,7 @@ class Checkouts:
         Raises:
             SourceError: the server does not answer, or the ref is gone.
         """
-        held = self._held[source]
+        held = self._of(source)
         # What it said before counts no more while it is asked, and after it gave no answer.
         held.asked_at = -math.inf
         head = await asyncio.to_thread(held.reader.head)
@@ -75,7 +82,7 @@ class Checkouts:
 
     def asked_s_ago(self, source: str) -> float:
         """How long ago the server last said what is newest, in seconds."""
-        return time.monotonic() - self._held[source].asked_at
+        return time.monotonic() - self._of(source).asked_at
 
     async def read(self, source: str, commit: str = "") -> Checkout:
         """The checkout of that commit, or of the newest; remembers what changed for each Project.
@@ -83,7 +90,7 @@ class Checkouts:
         Raises:
             SourceError: it cannot be fetched, verified or read; what was read before stays.
         """
-        held = self._held[source]
+        held = self._of(source)
         async with held.lock:
             if held.newest is not None and commit and held.newest.commit == commit:
                 return held.newest
@@ -97,15 +104,15 @@ class Checkouts:
 
     def newest(self, source: str) -> Checkout | None:
         """What was read last in this process."""
-        return self._held[source].newest
+        return self._of(source).newest
 
     def changes(self, source: str, project: str) -> frozenset[Key] | None:
         """The keys whose desired value changed since they were last taken; None for all of them."""
-        return self._held[source].changed.get(project)
+        return self._of(source).changed.get(project)
 
     def take_changes(self, source: str, project: str) -> frozenset[Key] | None:
         """The same, and from now on they count as known; who takes them looks at all of them."""
-        return self._held[source].changed.pop(project, frozenset())
+        return self._of(source).changed.pop(project, frozenset())
 
     def untold(self, source: str) -> Mapping[str, frozenset[Key] | None]:
         """What changed, by Project, since the last commit that `tell` was called with.
@@ -113,15 +120,15 @@ class Checkouts:
         A turn of a Project may read a commit that another process saw first, and a process may end between
         seeing a commit and telling the Projects: then it is still to be told.
         """
-        return dict(self._held[source].untold)
+        return dict(self._of(source).untold)
 
     def told(self, source: str) -> str:
         """The commit that Projects were last told of by this process, "" for none."""
-        return self._held[source].told
+        return self._of(source).told
 
     def tell(self, source: str, commit: str) -> None:
         """Every Project that the commit changes knows of it."""
-        held = self._held[source]
+        held = self._of(source)
         if held.newest is not None and held.newest.commit == commit:
             held.told = commit
             held.untold.clear()

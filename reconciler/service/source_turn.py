@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
@@ -53,6 +54,8 @@ class SourceTurns:
         self._wanted: dict[str, str] = {}
         # By source: Projects that it has too and does not get, and whose they are.
         self._taken: dict[str, set[str]] = {}
+        # Two sources that tell at once would both find that nobody has what they have.
+        self._telling = asyncio.Lock()
 
     async def turn(self, turn: Turn) -> Again | None:
         """Look at the source once; the next look comes by itself after its interval."""
@@ -74,8 +77,14 @@ class SourceTurns:
         deps, now = self._deps, self._deps.now()
         head = await self._checkouts.head(spec.name)
         known = self._checkouts.newest(spec.name)
-        same = known is not None and known.commit == head and self._checkouts.told(spec.name) == head
-        if same and not record.error and await self._all_told(spec.name):
+        # Another replica may have told of a commit in between, which was taken back.
+        same = known is not None and known.commit == head == record.good
+        if (
+            same
+            and self._checkouts.told(spec.name) == head
+            and not record.error
+            and await self._all_told(spec.name)
+        ):
             deps.metrics.fetches.labels(spec.name, "unchanged").inc()
             if now - record.seen_at >= _SEEN_S:
                 await deps.store.put_source(replace(record, head=head, seen_at=now))
@@ -107,7 +116,8 @@ class SourceTurns:
         log.info("source_read", source=spec.name, commit=checkout.commit, problems=len(problems))
         if problems:
             log.warning("manifests_refused", source=spec.name, commit=checkout.commit, problems=problems)
-        await self._tell(spec, checkout)
+        async with self._telling:
+            await self._tell(spec, checkout)
 
     async def _unread(self, record: SourceRecord, error: ReconcilerError) -> None:
         """Keep the last good state, and say since when it is old; nothing is deleted."""
@@ -134,17 +144,17 @@ class SourceTurns:
     async def _tell(self, spec: SourceSpec, checkout: Checkout) -> None:
         """Trigger the Projects that this checkout changes; the others go on in their own time."""
         store, engine = self._deps.store, self._deps.engine
-        rows = {row.name: row for row in await self._rows(spec.name)}
+        every = {row.name: row for row in await self._rows()}
+        rows = {name: row for name, row in every.items() if row.source == spec.name}
         untold, self._taken[spec.name] = self._checkouts.untold(spec.name), set()
         projects = {project.project.name: project for project in checkout.loaded.projects}
         concerned = []
         for name, project in projects.items():
-            row = rows.get(name) or await store.project(name)
-            if row is not None and row.source != spec.name and not self._free(row):
-                self._taken[spec.name].add(name)
-                await self._name_taken(spec, row)
-                continue
+            row = every.get(name)
             now = _row(row, project, spec)
+            if other := self._holder(row, now, every.values()):
+                await self._leave_out(now, other)
+                continue
             if row is not None and row.endpoint not in ("", now.endpoint):
                 await self._moved(row)
             if row != now:
@@ -156,7 +166,7 @@ class SourceTurns:
             if fresh or between or changed is None or changed or problems_of(project):
                 concerned.append(name)
             self._wanted[name] = row.wanted if row else ""
-        broken = await self._tell_broken(spec, checkout, rows)
+        broken = await self._tell_broken(spec, checkout, every)
         concerned += broken
         await store.want(spec.name, concerned, checkout.commit)
         self._wanted |= dict.fromkeys(concerned, checkout.commit)
@@ -174,27 +184,27 @@ class SourceTurns:
         self._checkouts.tell(spec.name, checkout.commit)
 
     async def _tell_broken(
-        self, spec: SourceSpec, checkout: Checkout, rows: Mapping[str, ProjectRecord]
+        self, spec: SourceSpec, checkout: Checkout, every: Mapping[str, ProjectRecord]
     ) -> list[str]:
         """Keep the rows of Projects whose files have problems; the names of those that are ours.
 
         Such a file says nothing certain, so it changes nothing of what a row knows of its Project.
         """
         ours = []
+        rows = {name: row for name, row in every.items() if row.source == spec.name}
         for name in _broken(spec, checkout, rows):
-            row = rows.get(name) or await self._deps.store.project(name)
-            if row is not None and row.source != spec.name and not self._free(row):
-                self._taken[spec.name].add(name)
-                await self._name_taken(spec, row)
-                continue
+            row = every.get(name)
             now = replace(row or ProjectRecord(name, spec.name), source=spec.name, removed=False)
+            if other := self._holder(row, now, every.values()):
+                await self._leave_out(now, other)
+                continue
             if row != now:
                 await self._deps.store.put_project(now, keep=_FOUND if row else ())
             ours.append(name)
         return ours
 
-    async def _rows(self, source: str) -> list[ProjectRecord]:
-        """Every Project that the store has of a source."""
+    async def _rows(self, source: str = "") -> list[ProjectRecord]:
+        """Every Project that the store has of a source, or of all."""
         found: list[ProjectRecord] = []
         while True:
             rows, total = await self._deps.store.projects(source=source, page=Page(_MOST_ROWS, len(found)))
@@ -205,6 +215,31 @@ class SourceTurns:
     def _free(self, row: ProjectRecord) -> bool:
         """Whether another source may take over this Project: the one that had it does not any more."""
         return row.removed or row.source not in self._checkouts
+
+    def _holder(
+        self, row: ProjectRecord | None, now: ProjectRecord, every: Iterable[ProjectRecord]
+    ) -> ProjectRecord | None:
+        """The Project of another source that has this one's name, or its endpoint and owner.
+
+        Two that own the same agents would delete each other's. Within one repository each knows what the
+        other desires (rule D4).
+        """
+        if row is not None and row.source != now.source and not self._free(row):
+            return row
+        place, repository = _place(now), self._repository(now.source)
+        first = row is not None and not row.removed and row.source == now.source and _place(row) == place
+        for other in every:
+            if other.source == now.source or self._free(other) or not now.endpoint:
+                continue
+            if _place(other) != place or (repository and self._repository(other.source) == repository):
+                continue
+            if not first or other.name < now.name:
+                return other
+        return None
+
+    def _repository(self, source: str) -> tuple[str, str | None] | None:
+        specs = self._deps.configured.current.spec.sources
+        return next(((spec.url, spec.ref) for spec in specs if spec.name == source), None)
 
     async def _all_told(self, source: str) -> bool:
         """Whether every Project of the newest commit has its row, and none may be taken over.
@@ -255,13 +290,23 @@ class SourceTurns:
             message = f"{what}: Project {row.name} moved to another endpoint"
             await self._event("pin-expired", "warning", row, message)
 
-    async def _name_taken(self, spec: SourceSpec, row: ProjectRecord) -> None:
-        message = f"Project {row.name} is in source {row.source} already; the one in {spec.name} is left out"
-        log.warning("project_name_taken", project=row.name, source=spec.name, other=row.source)
-        if await self._deps.store.first_time(
-            "name-taken", f"{spec.name}/{row.name}", now=self._deps.now(), within_s=86400
-        ):
+    async def _leave_out(self, row: ProjectRecord, other: ProjectRecord) -> None:
+        """Do nothing for a Project, and say so once a day, since another source has what it would need."""
+        self._taken[row.source].add(row.name)
+        who, whose = f"Project {row.name} of source {row.source}", f"{other.name} of source {other.source}"
+        if row.name == other.name:
+            message = (
+                f"Project {row.name} is in source {other.source} already; the one in {row.source} is left out"
+            )
             hint = "Rename one of them: names of Projects are unique in one service."
+        else:
+            message = f"{who} is left out: Project {whose} has the same endpoint and owner"
+            hint = "Each would delete the other's agents. Give one of them another `spec.owner`."
+            await self._remove(row, message)
+        log.warning("project_left_out", project=row.name, source=row.source, other=whose)
+        if await self._deps.store.first_time(
+            "left-out", f"{row.source}/{row.name}", now=self._deps.now(), within_s=86400
+        ):
             await self._event("failure", "error", row, message, hint)
 
     async def _event(
@@ -284,6 +329,10 @@ def _broken(spec: SourceSpec, checkout: Checkout, rows: Mapping[str, ProjectReco
     named = {broken.name for broken in checkout.loaded.broken if broken.name}
     known = {name for name, row in rows.items() if spec.handles(name) and not row.removed}
     return sorted(name for name in named | known if checkout.loaded.broken_as(name) is not None)
+
+
+def _place(row: ProjectRecord) -> tuple[str, str]:
+    return row.endpoint.casefold(), row.owner
 
 
 def _row(old: ProjectRecord | None, project: DesiredProject, spec: SourceSpec) -> ProjectRecord:

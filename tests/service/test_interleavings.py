@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from reconciler.errors import SourceError
 from reconciler.service.checkouts import Checkouts
 from reconciler.service.config import Configured
 from reconciler.service.engine import Turn
@@ -370,3 +371,81 @@ async def test_what_a_person_asked_for_goes_on_until_its_version_has_started(wor
         await life.sync()
         await life.until(lambda: world.traffic("triage") == [("2", 100)], within_s=8)
         await idle(life)
+
+
+@pytest.mark.rule("D1")
+async def test_projects_of_two_sources_with_one_endpoint_and_owner_do_not_delete_each_others_agents(
+    world: World, tmp_path: Path
+):
+    world.agent("triage")
+    world.commit()
+    other = World(world.url, world.name, tmp_path / "other")
+    other.start("stage")
+    other.agent("billing")
+    other.commit()
+    sources = [
+        {"name": name, "url": f"file://{repo}", "ref": "main", "interval": "1h"}
+        for name, repo in (("agents", world.repo), ("others", other.repo))
+    ]
+    async with living(world, tmp_path, sources=sources) as life:
+        (told,) = await life.until(lambda: life.events("failure"))
+        assert "is left out: Project" in told
+        assert "has the same endpoint and owner" in told
+        events, _ = await life.service.deps.store.events(type="failure")
+        assert "`spec.owner`" in events[0].hint
+        rows, _ = await life.service.deps.store.projects()
+        (runs,) = rows
+        await life.health("in-sync", runs.name)
+        for _ in range(2):
+            await ran(life, runs.name)
+        left, mine = ("prod", other) if runs.name == "stage" else ("stage", world)
+        assert world.names() == ["billing" if mine is other else "triage"]
+        loser, name = (world, "agents") if left == "prod" else (other, "others")
+        loser.project(left, owner="git.example.com/team/agents#another")
+        loser.commit()
+        await life.service.deps.engine.trigger(f"source/{name}", "webhook")
+        await life.until(lambda: world.names() == ["billing", "triage"])
+        await life.health("in-sync", left)
+
+
+@pytest.mark.rule("V1")
+async def test_a_force_push_back_past_a_commit_of_another_replica_is_told_at_once(
+    world: World, tmp_path: Path
+):
+    world.agent("triage")
+    first = world.commit()
+    async with living(world, tmp_path) as life:
+        await life.at(first)
+        await life.health("in-sync")
+        await life.service.deps.engine.trigger("source/agents", "poll")
+        deps, replicas = life.service.deps, []
+        for name in ("one", "two"):
+            environ = {"RECONCILER_CACHE": str(tmp_path / name)}
+            checkouts = Checkouts(read(environ), environ)
+            checkouts.configure(deps.configured.current)
+            replicas.append(SourceTurns(deps, checkouts))
+        turn = Turn("source/agents", ("webhook",))
+        await replicas[0].turn(turn)
+        world.agent("triage", prompt("Answer at length."))
+        second = world.commit()
+        await replicas[1].turn(turn)
+        await life.at(second)
+        world.git("reset", "-q", "--hard", first)
+        await replicas[0].turn(turn)
+        assert (await life.project()).wanted == first
+        await life.until(lambda: world.traffic("triage") == [("1", 100)])
+        await life.at(first)
+        await idle(life)
+
+
+async def test_a_source_that_is_dropped_in_the_middle_of_a_run_ends_it_in_order(world: World, tmp_path: Path):
+    world.agent("triage")
+    first = world.commit()
+    environ = {"RECONCILER_CACHE": str(tmp_path / "cache")}
+    checkouts = Checkouts(read(environ), environ)
+    checkouts.configure(config_of(world, tmp_path))
+    await checkouts.read("agents", first)
+    checkouts.configure(config_of(world, tmp_path, source={"name": "others"}))
+    with pytest.raises(SourceError, match="source agents is not watched any more") as told:
+        checkouts.asked_s_ago("agents")
+    assert "configuration" in told.value.hint

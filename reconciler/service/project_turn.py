@@ -208,6 +208,7 @@ class ProjectTurns:
             lifted = found
         plan = await decide_beside(lifted, state, release.memory)
         if going is not None and not all(going.covers(item) for item in plan.planned):
+            release.settled()
             return ran
         return replace(ran, inputs=lifted, plan=plan, lifted=True)
 

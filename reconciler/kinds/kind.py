@@ -107,6 +107,7 @@ class Context:
     left: Mapping[Key, frozenset[str]] = field(default_factory=dict)
     take_over: bool = False
     retry_failed: bool = False
+    retried: frozenset[Key] = frozenset()
     mark_equal: bool = False
     delete_edited: bool = False
     force_sessions: bool = False
@@ -116,6 +117,10 @@ class Context:
     def takes(self, key: Key) -> bool:
         """Whether traffic of this agent may be moved although somebody moved it (rule R5)."""
         return self.take_traffic or key in self.taken
+
+    def retries(self, key: Key) -> bool:
+        """Whether a version of this agent that failed to start is made once more (rule R4)."""
+        return self.retry_failed or key in self.retried
 
     def ours(self, mark: Mark | None) -> bool:
         """Whether a mark carries our owner name or one of its aliases."""

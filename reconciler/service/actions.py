@@ -21,20 +21,22 @@ from reconciler.service.records import (
     Health,
     Pin,
     ProjectRecord,
+    Retry,
     Suspension,
 )
 from reconciler.service.refusals import Conflicting, Forbidden, NotFound, Refusal
+from reconciler.service.version_checks import check_rollback, failed_version
 from reconciler.service.views import Views
-from reconciler.service.views_models import Timeline
 from reconciler.service.webhooks.limits import Buckets
-from reconciler.suggest import did_you_mean, listed
+from reconciler.suggest import did_you_mean
 
 DAY_S: Final = 86_400
 # A rollback is a stopgap until Git says the same; beyond a month it is a second source of truth.
 _LONGEST_PIN_S: Final = 30 * DAY_S
 _SHORTEST_PIN_S: Final = 60
-# A plan that nobody ran for an hour was looked at too long ago.
+# What nobody ran for an hour was looked at too long ago.
 _APPROVAL_S: Final = 3600
+_RETRY_S: Final = 3600
 _MOST_WHY: Final = 500
 _VERSION: Final = re.compile(r"[1-9][0-9]{0,9}")
 # Lines about refused requests that one person can add in a minute.
@@ -47,6 +49,7 @@ ROLES: Final = {
     "resume": Role.OPERATOR,
     "rollback": Role.OPERATOR,
     "unpin": Role.OPERATOR,
+    "retry": Role.OPERATOR,
     "approve": Role.ADMIN,
 }
 
@@ -88,7 +91,7 @@ class Actions:
 
     async def sync(self, who: Identity, project: str, why: str = "") -> Acted:
         """Look at a Project now, also outside of its sync windows."""
-        row = await self._allowed(who, "sync", project)
+        row = await self._allowed(who, "sync", project, "", why)
         if row.removed:
             raise Conflicting(
                 f"the file of Project {project} is gone from its source",
@@ -103,7 +106,7 @@ class Actions:
 
     async def suspend(self, who: Identity, project: str, why: str) -> Acted:
         """Stop all writes to a Project until it is resumed; it is still looked at."""
-        row = await self._allowed(who, "suspend", project)
+        row = await self._allowed(who, "suspend", project, "", why)
         why = self._reason(why, "suspending")
         await self._written(who, "suspend", row, why=why)
         await self._deps.store.suspend(Suspension(project, who.name, why, self._deps.now()))
@@ -117,7 +120,7 @@ class Actions:
         Raises:
             Conflicting: it is not suspended.
         """
-        row = await self._allowed(who, "resume", project)
+        row = await self._allowed(who, "resume", project, "", why)
         why = self._reason(why)
         if await self._deps.store.suspension(project) is None:
             raise Conflicting(f"Project {project} is not suspended", hint="There is nothing to resume.")
@@ -135,7 +138,7 @@ class Actions:
             NotFound: there is no such resource.
             Conflicting: Git does not manage it, or its version is not there or did not start.
         """
-        row = await self._allowed(who, "rollback", project)
+        row = await self._allowed(who, "rollback", project, order.resource, order.why)
         why = self._reason(order.why, "rolling back")
         if not _VERSION.fullmatch(order.version):
             raise Refusal(
@@ -166,10 +169,14 @@ class Actions:
         ]
         if not known:
             notes.append("The versions could not be read now; the next run says if this one is not there.")
+        return (*notes, *await self._notes_on_writes(row, "The rollback"))
+
+    async def _notes_on_writes(self, row: ProjectRecord, what: str) -> tuple[str, ...]:
+        notes = []
         if row.mode == "observe":
             notes.append("The Project only observes: nothing is written until its plan is approved.")
         if await self._deps.store.suspension(row.name):
-            notes.append("The Project is suspended: the rollback waits until it is resumed.")
+            notes.append(f"The Project is suspended. {what} waits until it is resumed.")
         return tuple(notes)
 
     async def _checked(self, who: Identity, project: str, order: Rollback) -> bool:
@@ -187,7 +194,7 @@ class Actions:
         found = await self._views.timeline_now(project, order.resource)
         if found is None or found.old:
             return False
-        _check_version(order, found)
+        check_rollback(order.resource, order.version, found)
         return any(version.number == order.version for version in found.versions)
 
     async def unpin(self, who: Identity, project: str, resource: str, why: str = "") -> Acted:
@@ -196,7 +203,7 @@ class Actions:
         Raises:
             Conflicting: there is no rollback of this resource.
         """
-        row = await self._allowed(who, "unpin", project)
+        row = await self._allowed(who, "unpin", project, resource, why)
         why = self._reason(why)
         now = self._deps.now()
         pins = [
@@ -220,13 +227,31 @@ class Actions:
         await self._trigger(project, f"manual by {who.name}")
         return Acted("unpin", project, f"The rollback of {project}/{resource} is over; Git decides again.")
 
+    async def retry(self, who: Identity, project: str, resource: str, why: str = "") -> Acted:
+        """Make a version that failed to start once more, although Git did not move (rule R4).
+
+        Raises:
+            NotFound: there is no such resource.
+            Conflicting: no version of it failed, or Git does not manage it.
+        """
+        row = await self._allowed(who, "retry", project, resource, why)
+        why = self._reason(why)
+        record = await self._views.resource_record(project, resource, who.scope)
+        version = failed_version(record, await self._views.timeline_now(project, resource))
+        now = self._deps.now()
+        await self._written(who, "retry", row, resource=resource, why=why, detail={"version": version})
+        await self._deps.store.retry(Retry(project, resource, who.name, why, now, now + _RETRY_S))
+        await self._trigger(project, f"manual by {who.name}")
+        text = f"The next run makes version {version} of {project}/{resource} once more."
+        return Acted("retry", project, text, await self._notes_on_writes(row, "This"))
+
     async def approve(self, who: Identity, project: str, digest: str, why: str) -> Acted:
         """Let through what a limit or a policy refused, once, and only exactly this plan.
 
         Raises:
             Conflicting: nothing is asked, or the plan is another one by now.
         """
-        row = await self._allowed(who, "approve", project)
+        row = await self._allowed(who, "approve", project, "", why)
         why = self._reason(why, "approving")
         if not row.asks or not row.digest:
             raise Conflicting(
@@ -247,7 +272,9 @@ class Actions:
 
     # What every action does
 
-    async def _allowed(self, who: Identity, action: str, project: str) -> ProjectRecord:
+    async def _allowed(
+        self, who: Identity, action: str, project: str, resource: str = "", why: str = ""
+    ) -> ProjectRecord:
         row = await self._deps.store.project(project) if project in who.scope else None
         if row is None:
             known = [view.name for view in (await self._views.projects(who.scope)).items]
@@ -263,7 +290,9 @@ class Actions:
         if not who.may(needed, project):
             has = who.role_on(project)
             if not self._denials.take(who.name, _DENIALS_PER_MINUTE, self._deps.now()):
-                await self._written(who, "denied", row, detail={"action": action, "role": str(has)})
+                detail = {"action": action, "role": str(has), "needs": str(needed)}
+                kept = self._kept(why)[:_MOST_WHY]
+                await self._written(who, "denied", row, resource=resource[:150], why=kept, detail=detail)
             raise Forbidden(
                 f"{who.name} may not {action} Project {project}: the role {needed} is needed, yours is {has}",
                 hint="Whoever keeps the service's configuration gives roles under `auth.roles`.",
@@ -271,8 +300,12 @@ class Actions:
         return row
 
     def _reason(self, why: str, doing: str = "") -> str:
-        """The reason as it is kept: one line, printable, without secrets."""
-        text = self._deps.configured.current.masker().text(" ".join(why.split()))
+        """The reason, as it is kept.
+
+        Raises:
+            Refusal: there is none where one is needed, or it is too long.
+        """
+        text = self._kept(why)
         if doing and not text:
             raise Refusal(f"{doing} needs a reason", hint="Say why: it is kept in the audit log.")
         if len(text) > _MOST_WHY:
@@ -280,6 +313,10 @@ class Actions:
                 f"the reason has more than {_MOST_WHY} characters", hint="Keep it to a sentence or a link."
             )
         return text
+
+    def _kept(self, why: str) -> str:
+        """Words of a person as they are kept: one line, printable, without secrets."""
+        return self._deps.configured.current.masker().text(" ".join(why.split()))
 
     async def _written(
         self,
@@ -315,23 +352,6 @@ class Actions:
 
     async def _trigger(self, project: str, reason: str) -> None:
         await self._deps.engine.trigger(f"project/{project}", reason)
-
-
-def _check_version(order: Rollback, found: Timeline) -> None:
-    version = next((one for one in found.versions if one.number == order.version), None)
-    if version is None:
-        if not found.complete:
-            return
-        there = listed((one.number for one in found.versions), 8) or "none"
-        raise Conflicting(
-            f"{order.resource} has no version {order.version}", hint=f"Its versions are {there}."
-        )
-    if version.draft or version.health != "active":
-        what = "is a draft" if version.draft else f"is {version.health}"
-        raise Conflicting(
-            f"version {order.version} of {order.resource} {what} and cannot serve",
-            hint="Choose a version that is active.",
-        )
 
 
 def span_s(text: str) -> int:

@@ -80,6 +80,9 @@ class Handlers:
         why = asked.query.get("why", "")
         return await self._actions.unpin(asked.who, asked.path["project"], _resource(asked), why)
 
+    async def retry(self, asked: Asked) -> Acted:
+        return await self._actions.retry(asked.who, asked.path["project"], _resource(asked), asked.body.why)
+
 
 def _resource(asked: Asked) -> str:
     return f"{asked.path['kind']}/{asked.path['name']}"

@@ -28,7 +28,7 @@ Why = Annotated[str, Field(max_length=2000)]
 
 
 class SyncBody(Strict):
-    """Why somebody looks, for the audit log; may be left out."""
+    """Why somebody does this, for the audit log; may be left out."""
 
     why: Why = ""
 
@@ -248,5 +248,13 @@ OPERATIONS: Final = (
         "End a rollback: Git decides again.",
         Acted,
         (Param("why", "Why, for the audit log."),),
+    ),
+    Operation(
+        "POST",
+        _RESOURCE + "/retry",
+        "retry",
+        "Make the version that failed to start once more.",
+        Acted,
+        body=SyncBody,
     ),
 )

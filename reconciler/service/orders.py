@@ -12,7 +12,7 @@ from reconciler.plan import Plan
 from reconciler.policies import Severity
 from reconciler.reconcile import Inputs
 from reconciler.resource import Desired, Key, digest_of, traffic_text
-from reconciler.service.records import Approved, Pin, Suspension
+from reconciler.service.records import Approved, Pin, Retry, Suspension
 
 # What an administrator may let through once. Ownership, protection and stale checkouts are not among it: they
 # say that the service is wrong about what it holds, and no click makes it right.
@@ -32,6 +32,7 @@ class Orders:
     `hold` says why nothing may be written now, "" when it may: suspended, outside of its window, the source
     is stale. `keep` says why nothing may be deleted. `opens_at` is when a closed window opens, 0 for none.
     `manual` says that a person asked for this run, or for the release that it goes on with.
+    `retries` are those in force.
     """
 
     hold: str = ""
@@ -39,7 +40,13 @@ class Orders:
     opens_at: float = 0.0
     manual: bool = False
     pins: tuple[Pin, ...] = ()
+    retries: tuple[Retry, ...] = ()
     now: float = 0.0
+
+    @property
+    def of_people(self) -> bool:
+        """Whether a person's order is about more than what a push changed."""
+        return bool(self.hold or self.pins or self.retries)
 
     def split(self) -> tuple[tuple[Pin, ...], tuple[Pin, ...]]:
         """The pins in force, and those that are over."""
@@ -59,12 +66,14 @@ def hold_of(suspension: Suspension | None, closed: str, stale: str) -> str:
 
 
 def ordered(inputs: Inputs, orders: Orders) -> Inputs:
-    """The inputs with rollbacks as pins, and nothing written where it is held."""
+    """The inputs with rollbacks as pins and failed versions to make again, and nothing written where it is
+    held."""
     pins, over = orders.split()
     versions = {Key(inputs.project, *pin.resource.split("/", 1)): pin.version for pin in pins}
     left = {Key(inputs.project, *pin.resource.split("/", 1)): frozenset({pin.version}) for pin in over}
     resources = tuple(_pinned(want, versions) for want in inputs.resources) if versions else inputs.resources
-    result = replace(inputs, resources=resources, ctx=replace(inputs.ctx, left=left))
+    retried = frozenset(Key(inputs.project, *retry.resource.split("/", 1)) for retry in orders.retries)
+    result = replace(inputs, resources=resources, ctx=replace(inputs.ctx, left=left, retried=retried))
     if orders.keep and result.scope.prune:
         result = replace(result, scope=replace(result.scope, prune=False, kept_because=orders.keep))
     if orders.hold and not result.observe:

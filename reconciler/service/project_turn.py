@@ -161,6 +161,8 @@ class ProjectTurns:
             else:
                 if ran.lifted and release.approval is None:
                     await self._deps.store.take_approval(sight.row.name)
+                for retry in sight.orders.retries if ran.whole else ():
+                    await self._deps.store.take_retry(retry.project, retry.resource)
                 ran = await self._applied(turn, ran, ports, release)
         return self._come_to(ran, sight, release)
 
@@ -229,7 +231,7 @@ class ProjectTurns:
         recent = time.monotonic() - release.whole_at < 2 * sight.row.interval_s and release.whole_at >= 0
         # What a person is asked for is about the whole plan.
         asking = sight.row.asks or sight.project.project.sync.mode == "observe"
-        if not quick or not recent or asking or sight.orders.hold or sight.orders.pins or changed is None:
+        if not quick or not recent or asking or sight.orders.of_people or changed is None:
             release.settled()
             return ()
         keys, known = changed | release.waiting, self._keeping.known(name)

@@ -135,6 +135,21 @@ class Approved:
 
 
 @dataclass(frozen=True)
+class Retry:
+    """A failed version of `resource` (`Agent/NAME`) that a person wants made once more.
+
+    It is good for one run that writes, and until `expires_at`.
+    """
+
+    project: str
+    resource: str
+    by: str
+    why: str
+    at: float
+    expires_at: float
+
+
+@dataclass(frozen=True)
 class ResourceRecord:
     """One resource of a Project. `resource` is `Agent/NAME`.
 

@@ -156,6 +156,7 @@ class Sights:
             opens_at=0.0 if window.open else window.until or 0.0,
             manual=manual,
             pins=await store.pins(name),
+            retries=tuple(retry for retry in await store.retries(name) if retry.expires_at > now),
             now=now,
         )
 

@@ -27,6 +27,7 @@ PAGES: Final = {
     "run": "/runs/run-prod",
     "events": "/events",
     "audit": "/audit",
+    "approving": "/projects/sales-us/do/approve",
     "question": "/projects/prod/do/rollback?resource=Agent/support-triage&version=7",
     "missing": "/nowhere",
 }

@@ -76,7 +76,7 @@ async def test_searching_keeps_the_focus_and_lives_on(local: Shown, visit: Visit
         await search.press_sequentially("router", delay=20)
         await expect(page.locator("tbody tr")).to_have_count(ROUTERS)
         await expect(search).to_be_focused()
-        assert page.url.endswith("search=router&health=&kind=")
+        assert page.url.endswith("search=router&health=&kind=&sort=")
         new = ResourceRecord("prod", "Agent/new-router", Health.WAITING, changed_at=1.0)
         await made.store.put_resources("prod", [new], ())
         await expect(page.locator("tbody tr")).to_have_count(ROUTERS + 1)
@@ -129,6 +129,22 @@ async def test_rolling_back_asks_first_and_says_what_was_done(local: Shown, visi
         assert ("project/prod", "manual by local") in made.engine.asked
         await page.get_by_role("button", name="Dismiss").click()
         await expect(page.get_by_role("status")).to_be_empty()
+
+
+async def test_a_failed_version_is_tried_again_where_its_error_is_shown(local: Shown, visit: Visit):
+    made, url = local
+    async with visit(url, "phone") as visitor:
+        page = await visitor.live("/projects/prod")
+        await page.locator(".list tbody tr").first.get_by_role("link", name="invoice-reader").click()
+        await page.locator(".note.bad").get_by_role("link", name="Try again").click()
+        dialog = page.get_by_role("dialog", name="Try again: Agent/invoice-reader")
+        await expect(dialog).to_contain_text("The failed one is deleted first")
+        await dialog.get_by_label("Reason").fill("The registry is back")
+        await dialog.get_by_role("button", name="Try again").click()
+        await expect(dialog).to_be_hidden()
+        await expect(page.get_by_role("status")).to_contain_text("The next run makes version 4")
+        assert [order.why for order in await made.store.retries("prod")] == ["The registry is back"]
+        assert ("project/prod", "manual by local") in made.engine.asked
 
 
 async def test_a_refused_action_keeps_what_was_typed(local: Shown, visit: Visit):

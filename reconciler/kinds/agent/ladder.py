@@ -87,7 +87,7 @@ def _versions(change: Change, desired: Desired, ctx: Context) -> list[AgentStep]
     if change.reason == "details" or change.held:
         return []
     again = target is not None and target.health is Health.FAILED
-    if again and not ctx.retry_failed:
+    if again and not ctx.retries(change.key):
         return []
     add = target is None or again
     first: list[AgentStep] = []

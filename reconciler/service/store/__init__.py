@@ -15,6 +15,7 @@ from reconciler.service.records import (
     Pin,
     ProjectRecord,
     ResourceRecord,
+    Retry,
     RunRecord,
     SourceRecord,
     Suspension,
@@ -98,6 +99,12 @@ class Store(Protocol):
         ...
 
     async def pins(self, project: str = "") -> tuple[Pin, ...]: ...
+    async def retry(self, retry: Retry) -> None: ...
+    async def retries(self, project: str) -> tuple[Retry, ...]: ...
+    async def take_retry(self, project: str, resource: str) -> None:
+        """Remove it: one order is one try."""
+        ...
+
     async def approve(self, approved: Approved) -> None: ...
     async def approved(self, project: str) -> Approved | None: ...
     async def take_approval(self, project: str) -> None:
@@ -201,6 +208,7 @@ class Store(Protocol):
             runs: how many of a Project are kept, at least 1.
             older_than: the moment (Unix seconds) before which runs and events go.
             audit_older_than: the same for the audit log.
-            now: approvals that have expired by then go too, and what `first_time` need not know any more.
+            now: approvals and retries that have expired by then go too, and what `first_time` need not know
+                any more.
         """
         ...

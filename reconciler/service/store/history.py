@@ -93,6 +93,7 @@ class History(Part):
             + await self._forget_rows("rc_events", "id", "at", older_than)
             + await self._forget_rows("rc_audit", "id", "at", audit_older_than)
             + await self._forget_rows("rc_approvals", "project", "expires_at", now)
+            + await self._forget_rows("rc_retries", "project, resource", "expires_at", now)
             + await self._forget_rows("rc_seen", "scope, key", "until", now)
         )
 

@@ -11,6 +11,7 @@ from reconciler.service.records import (
     Page,
     Pin,
     ProjectRecord,
+    Retry,
     SourceRecord,
     Suspension,
 )
@@ -21,6 +22,7 @@ from reconciler.service.store.schema import (
     APPROVALS,
     PINS,
     PROJECTS,
+    RETRIES,
     SOURCES,
     SUSPENSIONS,
     WORST_FIRST_SQL,
@@ -100,6 +102,15 @@ class Projects(Part):
 
     async def pins(self, project: str = "") -> tuple[Pin, ...]:
         return await self._all(PINS, "project, resource", ("project = ?", project or None))
+
+    async def retry(self, retry: Retry) -> None:
+        await self._put(Change(RETRIES.put(), (RETRIES.row(retry),)))
+
+    async def retries(self, project: str) -> tuple[Retry, ...]:
+        return await self._all(RETRIES, "resource", ("project = ?", project))
+
+    async def take_retry(self, project: str, resource: str) -> None:
+        await self._put(deleted(RETRIES, ("project = ?", project), ("resource = ?", resource)))
 
     async def approve(self, approved: Approved) -> None:
         await self._put(Change(APPROVALS.put(), (APPROVALS.row(approved),)))

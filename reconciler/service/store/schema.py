@@ -14,6 +14,7 @@ from reconciler.service.records import (
     Pin,
     ProjectRecord,
     ResourceRecord,
+    Retry,
     RunRecord,
     SourceRecord,
     Suspension,
@@ -107,6 +108,12 @@ MIGRATIONS: Final = (
         "CREATE INDEX rc_resources_kind_worst ON rc_resources"
         f" (project, definition_kind, {WORST_FIRST_SQL}, resource)",
     ),
+    (
+        """CREATE TABLE rc_retries (
+            project NAME NOT NULL, resource NAME NOT NULL, "by" TEXT NOT NULL, why TEXT NOT NULL,
+            at DOUBLE PRECISION NOT NULL, expires_at DOUBLE PRECISION NOT NULL,
+            PRIMARY KEY (project, resource))""",
+    ),
 )
 """Append only: entry N brings a database from schema N to N+1. A statement each, in order."""
 
@@ -121,6 +128,7 @@ PROJECTS: Final = Table("rc_projects", ProjectRecord, key=("name",), words=lambd
 SUSPENSIONS: Final = Table("rc_suspensions", Suspension, key=("project",))
 PINS: Final = Table("rc_pins", Pin, key=("project", "resource"))
 APPROVALS: Final = Table("rc_approvals", Approved, key=("project",))
+RETRIES: Final = Table("rc_retries", Retry, key=("project", "resource"))
 RESOURCES: Final = Table("rc_resources", ResourceRecord, key=("project", "resource"), words=_resource_words)
 RUNS: Final = Table("rc_runs", RunRecord, key=("id",), packed=("report",))
 EVENTS: Final = Table("rc_events", EventRecord)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,12 +15,13 @@ from reconciler.service.actions import Acted, Actions, Rollback, span_s
 from reconciler.service.auth.authenticator import Authenticator, Caller
 from reconciler.service.auth.forms import form_of
 from reconciler.service.auth.identity import Identity
+from reconciler.service.records import Page
 from reconciler.service.refusals import NotFound, Refusal, SignInNeeded
 from reconciler.service.views import Views
 from reconciler.service.views_models import ProjectDetail
 from reconciler.service.web.rendering import Rendering, Visit, is_inside
 from reconciler.service.web.serving import Serving, sentence
-from reconciler.service.web.wording import path_to
+from reconciler.service.web.wording import due, path_to
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ _ASKS: Final[Mapping[str, Asking]] = {
     "sync": Asking(
         "Sync now",
         "Sync now",
-        "Looks at every agent now and makes it equal to Git, also outside of sync windows.",
+        "Looks at every agent of the Project now and makes it equal to Git.",
         needs_why=False,
     ),
     "suspend": Asking(
@@ -65,6 +66,14 @@ _ASKS: Final[Mapping[str, Asking]] = {
         "Git decides again which version serves, from the next run on.",
         needs_why=False,
     ),
+    "retry": Asking(
+        "Try again",
+        "Try again",
+        "Makes the version that failed to start once more, from the same manifest, in the next run. The"
+        " failed one is deleted first, unless it is the only version or has traffic. The new one is released"
+        " as `release` in the manifest says.",
+        needs_why=False,
+    ),
     "approve": Asking(
         "Approve the plan",
         "Approve once",
@@ -72,6 +81,10 @@ _ASKS: Final[Mapping[str, Asking]] = {
         grave=True,
     ),
 }
+# Agents that are named before somebody approves; the plan of the run has all of them.
+_MOST_DUE: Final = 20
+# Lists begin with what needs a person, so that these many rows hold whatever can be due.
+_READ_DUE: Final = 1000
 # How long a rollback may hold, with what it is called.
 SPANS: Final = (("1h", "1 hour"), ("24h", "24 hours"), ("3d", "3 days"), ("7d", "7 days"), ("30d", "30 days"))
 
@@ -152,6 +165,8 @@ class Acting:
             "resource": given.get("resource", ""),
             "version": given.get("version", ""),
             "digest": project.asks.digest if project.asks else "",
+            "due": await self._due(visit, project) if action == "approve" else (),
+            "most_due": _MOST_DUE,
             "why": given.get("why", ""),
             "for_": given.get("for", "24h"),
             "spans": SPANS,
@@ -166,6 +181,13 @@ class Acting:
             return self._rendering.part(visit, "_asking.html", **values)
         return self._rendering.page(visit, "ask.html", status=status, inside=False, **values)
 
+    async def _due(self, visit: Visit, project: ProjectDetail) -> Sequence[tuple[str, str, str]]:
+        """What the last plan of a Project would do to which agents."""
+        if project.asks is None:
+            return ()
+        listing = await self._views.resources(project.name, visit.scope, page=Page(_READ_DUE))
+        return due(listing.items)
+
     def _doing(self, action: str) -> Callable[[Identity, str, Mapping[str, str]], Awaitable[Acted]]:
         doing: dict[str, Any] = {
             "sync": lambda who, project, form: self._actions.sync(who, project, form.get("why", "")),
@@ -173,6 +195,9 @@ class Acting:
             "resume": lambda who, project, form: self._actions.resume(who, project, form.get("why", "")),
             "rollback": lambda who, project, form: self._actions.rollback(who, project, _rollback(form)),
             "unpin": lambda who, project, form: self._actions.unpin(
+                who, project, form.get("resource", ""), form.get("why", "")
+            ),
+            "retry": lambda who, project, form: self._actions.retry(
                 who, project, form.get("resource", ""), form.get("why", "")
             ),
             "approve": lambda who, project, form: self._actions.approve(
@@ -199,7 +224,7 @@ def _rollback(form: Mapping[str, str]) -> Rollback:
 
 
 def _title(action: str, project: ProjectDetail, given: Mapping[str, str]) -> str:
-    of = given.get("resource", "") if action in ("rollback", "unpin") else ""
+    of = given.get("resource", "") if action in ("rollback", "unpin", "retry") else ""
     return f"{_ASKS[action].title}: {of or project.name}"
 
 

@@ -215,6 +215,7 @@ class _Pages:
             project=project,
             resource=resource,
             traffic=_traffic(resource),
+            retryable=resource.reason == "failed",
             differences=tuple(map(sides, change.fields)) if change else (),
             edits=[(drift, tuple(map(sides, drift.fields))) for drift in change.drift] if change else (),
             uses=[edge.target for edge in graph.edges if edge.source == local],

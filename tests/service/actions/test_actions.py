@@ -11,7 +11,8 @@ import pytest
 from reconciler.resource import Health, Key, Live, Version
 from reconciler.service.actions import DAY_S, Acted, Actions, Rollback, span_s
 from reconciler.service.auth.identity import LOCAL, Grant, Identity, Role
-from reconciler.service.records import Pin, Suspension
+from reconciler.service.records import Health as State
+from reconciler.service.records import Pin, ResourceRecord, Retry, Suspension
 from reconciler.service.refusals import Conflicting, Forbidden, NotFound, Refusal
 from tests.service.api.world import NOW, SHA, Front
 
@@ -25,13 +26,14 @@ ACTS: Final[dict[str, Act]] = {
     "resume": lambda actions, who, project: actions.resume(who, project),
     "rollback": lambda actions, who, project: actions.rollback(who, project, Rollback(AGENT, "7", "broken")),
     "unpin": lambda actions, who, project: actions.unpin(who, project, AGENT),
+    "retry": lambda actions, who, project: actions.retry(who, project, AGENT),
     "approve": lambda actions, who, project: actions.approve(who, project, "d1", "looked at it"),
 }
 # What each role may do beside looking.
 MAY: Final = {
     None: set(),
     Role.VIEWER: set(),
-    Role.OPERATOR: {"sync", "suspend", "resume", "rollback", "unpin"},
+    Role.OPERATOR: {"sync", "suspend", "resume", "rollback", "unpin", "retry"},
     Role.ADMIN: set(ACTS),
 }
 
@@ -44,6 +46,7 @@ async def ready(front: Front, project: str) -> None:
     await store.put_project(replace(row, digest="d1", asks="5 deletions"))
     await store.suspend(Suspension(project, "ann", "earlier", NOW))
     await store.put_pin(Pin(project, AGENT, "6", "ann", "earlier", NOW, NOW + DAY_S))
+    front.agents[project, AGENT] = live("8", "7", failed="8")
 
 
 def live(*numbers: str, failed: str = "", complete: bool = True) -> Live:
@@ -79,6 +82,7 @@ async def test_who_may_do_what_where(local: Front, role: Role | None, action: st
             assert f"yours is {has}" in str(caught.value)
             audits, _ = await local.deps.store.audits()
             assert [(line.action, line.detail["action"]) for line in audits] == [("denied", action)]
+            assert audits[0].detail["needs"] in ("operator", "admin")
 
 
 @pytest.mark.parametrize("action", ACTS)
@@ -97,6 +101,27 @@ async def test_refused_requests_fill_the_audit_log_only_so_fast(local: Front) ->
             await local.actions.sync(viewer, "prod")
 
     assert (await local.deps.store.audits())[1] == 10
+
+
+async def test_a_refused_request_is_kept_with_the_reason_that_was_given(local: Front) -> None:
+    """Whoever reads the log later wants to know what they were up to; nothing else of it is checked."""
+    viewer = Identity("ann", "oidc", (Grant(Role.VIEWER),))
+    order = Rollback(AGENT, "7", "answers nonsense, ghp_0123456789abcdefghij0123")
+    for act in (
+        local.actions.rollback(viewer, "prod", order),
+        local.actions.approve(viewer, "prod", "d1", "x" * 3000),
+        local.actions.retry(viewer, "prod", AGENT),
+    ):
+        with pytest.raises(Forbidden):
+            await act
+
+    audits, _ = await local.deps.store.audits()
+    assert [(line.resource, line.why) for line in audits] == [
+        (AGENT, ""),
+        ("", "x" * 500),
+        (AGENT, "answers nonsense, ***"),
+    ]
+    assert audits[1].detail == {"action": "approve", "role": "viewer", "needs": "admin"}
 
 
 async def test_suspending_and_resuming_are_kept_and_told(local: Front) -> None:
@@ -212,6 +237,62 @@ async def test_ending_a_rollback_leaves_the_pin_to_the_next_run(local: Front) ->
         await local.actions.unpin(LOCAL, "prod", "Agent/billing")
     with pytest.raises(Conflicting, match=f"no rollback holds {AGENT}"):
         await local.actions.unpin(LOCAL, "prod", AGENT, "and again")
+
+
+@pytest.mark.rule("R4")
+async def test_a_retry_is_an_order_for_one_agent_with_an_end(local: Front) -> None:
+    local.agents["prod", AGENT] = live("8", "7", failed="8")
+
+    done = await local.actions.retry(LOCAL, "prod", AGENT, "the registry is back")
+
+    assert done.message == "The next run makes version 8 of prod/Agent/triage once more."
+    assert done.notes == ()
+    kept = await local.deps.store.retries("prod")
+    assert kept == (Retry("prod", AGENT, "local", "the registry is back", NOW, NOW + 3600),)
+    (audit,), _ = await local.deps.store.audits()
+    assert (audit.action, audit.resource, audit.why) == ("retry", AGENT, "the registry is back")
+    assert audit.detail == {"version": "8"}
+    assert local.engine.asked == [("project/prod", "manual by local")]
+
+
+@pytest.mark.parametrize(
+    ("resource", "seen", "error", "said"),
+    [
+        pytest.param(AGENT, live("8", "7"), Conflicting, "version 8 is active|sync", id="well"),
+        pytest.param(AGENT, live("8", "7", failed="7"), Conflicting, "version 8 is active", id="older"),
+        pytest.param(AGENT, None, Conflicting, "none is known to have failed", id="unread"),
+        pytest.param("Agent/triag", None, NotFound, "Did you mean `Agent/triage`", id="unknown"),
+        pytest.param("Agent/stranger", live("1"), Conflicting, "no manifest in Git", id="unmanaged"),
+    ],
+)
+async def test_what_did_not_fail_is_not_tried_again(
+    local: Front, resource: str, seen: Live | None, error: type[Refusal], said: str
+) -> None:
+    if seen is not None:
+        local.agents["prod", resource] = seen
+
+    with pytest.raises(error) as caught:
+        await local.actions.retry(LOCAL, "prod", resource)
+
+    for words in said.split("|"):
+        assert words in f"{caught.value} {caught.value.hint}"
+    assert caught.value.hint
+    assert await local.deps.store.retries("prod") == ()
+    assert (await local.deps.store.audits())[1] == 0
+    assert local.engine.asked == []
+
+
+@pytest.mark.parametrize("latest", ["9", "8"], ids=["below-another-version", "unread"])
+async def test_what_the_last_run_found_failed_is_tried_again(local: Front, latest: str) -> None:
+    """Somebody made version 9 since, or the service cannot be asked now."""
+    row = ResourceRecord("prod", AGENT, State.FAILED, "failed", "update", latest="8")
+    await local.deps.store.put_resources("prod", [row], ())
+    if latest == "9":
+        local.agents["prod", AGENT] = live("9", "8", failed="8")
+
+    done = await local.actions.retry(LOCAL, "prod", AGENT)
+
+    assert "makes version 8" in done.message
 
 
 async def test_only_the_plan_that_was_looked_at_is_approved(local: Front) -> None:

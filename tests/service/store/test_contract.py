@@ -18,6 +18,7 @@ from reconciler.service.records import (
     Pin,
     ProjectRecord,
     ResourceRecord,
+    Retry,
     RunRecord,
     SourceRecord,
     Suspension,
@@ -162,6 +163,18 @@ async def test_orders_are_replaced_and_taken_back(store: Store) -> None:
 
 
 # Resources
+
+
+async def test_a_retry_is_taken_once_and_by_agent(store: Store) -> None:
+    first, second = (Retry("prod", f"Agent/{name}", "ada", "", 1, 9) for name in "ab")
+    for order in (second, first, replace(first, at=2.0)):
+        await store.retry(order)
+    await store.retry(replace(first, project="dev"))
+    assert await store.retries("prod") == (replace(first, at=2.0), second)
+    await store.take_retry("prod", "Agent/a")
+    await store.take_retry("prod", "Agent/a")
+    assert await store.retries("prod") == (second,)
+    assert len(await store.retries("dev")) == 1
 
 
 async def test_resources_change_and_go_together(store: Store) -> None:
@@ -344,6 +357,8 @@ async def test_the_pulse_grows_with_every_write_that_a_page_could_show(store: St
         lambda: store.remove_pin(Pin("prod", "Agent/a", "1", "ada", "", 1, 2)),
         lambda: store.approve(Approved("prod", "d", "ada", "", 1, 2)),
         lambda: store.take_approval("prod"),
+        lambda: store.retry(Retry("prod", "Agent/a", "ada", "", 1, 2)),
+        lambda: store.take_retry("prod", "Agent/a"),
         lambda: store.put_resources("prod", [resource()], []),
         lambda: store.start_run(run()),
         lambda: store.end_run(run(result="applied")),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from reconciler.service.records import Approved
+from reconciler.service.records import Approved, Retry
 from reconciler.service.store import Store
 from tests.service.store.records import audit, event, project, run
 
@@ -27,13 +27,16 @@ async def test_forgetting_has_a_limit_for_each_kind_of_history(store: Store) -> 
         await store.add_audit(audit(n))
     await store.approve(Approved("prod", "d", "ada", "", 1, 50))
     await store.approve(Approved("dev", "d", "ada", "", 1, 150))
+    await store.retry(Retry("prod", "Agent/a", "ada", "", 1, 50))
+    await store.retry(Retry("prod", "Agent/b", "ada", "", 1, 150))
     await store.first_time("a", "b", now=0, within_s=10)
     await store.first_time("a", "c", now=95, within_s=10)
-    assert await store.forget(runs=9, older_than=6, audit_older_than=3, now=100) == 6 + 3 + 1 + 1
+    assert await store.forget(runs=9, older_than=6, audit_older_than=3, now=100) == 6 + 3 + 1 + 1 + 1
     assert [row.at for row in (await store.events())[0]] == [9, 8, 7, 6]
     assert [row.at for row in (await store.audits())[0]][-1] == 3
     assert await store.approved("prod") is None
     assert await store.approved("dev") is not None
+    assert [order.resource for order in await store.retries("prod")] == ["Agent/b"]
     assert await store.first_time("a", "c", now=100, within_s=10) is False
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Final
 
 import httpx
 import pytest
 
+from reconciler.service.records import Health, ResourceRecord
 from tests.service.api.world import TOKENS
 from tests.service.web.front import Front
 from tests.service.web.html import Read
@@ -18,6 +20,7 @@ FORMS: Final = {
     "suspend": {"why": "Holiday"},
     "rollback": {"why": "Broken", "resource": "Agent/support-triage", "version": "7", "for": "24h"},
     "unpin": {"resource": "Agent/support-router"},
+    "retry": {"resource": "Agent/invoice-reader"},
 }
 
 
@@ -114,6 +117,9 @@ async def test_the_token_of_another_session_does_nothing(guarded: Front):
             "has no manifest in Git",
         ),
         ("unpin", {"resource": "Agent/support-triage"}, 409, "No rollback holds"),
+        ("retry", {"resource": "Agent/support-triage"}, 409, "version 8 is active"),
+        ("retry", {"resource": "Agent/nope"}, 404, "has no resource"),
+        ("retry", {"resource": "Agent/playground"}, 409, "has no manifest in Git"),
         ("approve", {"why": "b", "digest": "0" * 64}, 409, "asks for no approval"),
         ("explode", {}, 404, "Nothing is called 'explode'"),
     ],
@@ -152,6 +158,28 @@ async def test_an_approval_names_the_plan_that_was_looked_at(local: Front):
         )
         assert late.status_code == 409
         assert "has changed since you looked at it" in Read(late.text).said
+
+
+async def test_an_approval_says_what_would_be_done_to_which_agents(local: Front):
+    said = Read((await local.get("/projects/sales-us/do/approve")).text).said
+    assert said.count("Delete ") == 12
+    assert "Delete finance-answers it has no manifest" in said
+    rows, _ = await local.store.resources("sales-us", health="refused")
+    more = [replace(row, resource=f"{row.resource}-{n}") for row in rows for n in range(2)]
+    moved = ResourceRecord("sales-us", "Agent/zoo", Health.DRIFTED, "redirected", serving="3")
+    protected = {"verdicts": [{"severity": "refuse", "message": "zebra is protected"}]}
+    kept = ResourceRecord("sales-us", "Agent/a-zebra", Health.REFUSED, "removed", "delete", detail=protected)
+    failed = ResourceRecord("sales-us", "Agent/mule", Health.FAILED, "failed", "update")
+    await local.store.put_resources("sales-us", [*more, moved, kept, failed], ())
+
+    said = Read((await local.get("/projects/sales-us/do/approve")).text).said
+    assert said.count("Delete ") == 20
+    assert "Delete a-zebra zebra is protected" in said
+    assert "and 18 more agents" in said
+    await local.store.put_resources("sales-us", [], [row.resource for row in (*rows, *more)])
+    said = Read((await local.get("/projects/sales-us/do/approve")).text).said
+    assert "Move back the traffic of zoo" in said
+    assert "mule" not in said
 
 
 async def test_roles_hold_for_forms_too(guarded: Front):

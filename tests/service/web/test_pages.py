@@ -136,7 +136,7 @@ async def test_what_changes_is_fetched_as_a_piece(local: Front, path: str):
         ),
         ("/runs/run-dev", ("The run goes on.", "still running")),
         ("/events", ("Agent/invoice-reader: version 4 failed", "source research")),
-        ("/audit", ("denied", "action: approve", "Routes returns to billing")),
+        ("/audit", ("Denied", "action: approve", "Routes returns to billing")),
     ],
 )
 async def test_a_page_says_what_there_is_to_know(local: Front, path: str, said: tuple[str, ...]):

@@ -87,6 +87,8 @@ class Mirror:
         self._cache = cache
         self._calls = Calls(url, limits)
         self._generation: Generation | None = None
+        # `head` asks while others read: both need the same repository.
+        self._choosing = threading.Lock()
         self._renewed: Generation | None = None
         self._renewing: threading.Thread | None = None
         self._listing: tuple[Generation, Listing] | None = None
@@ -117,19 +119,21 @@ class Mirror:
         """
         if self._renewed is not None:
             self._generation, self._renewed = self._renewed, None
+        here = self._here()
         try:
-            found = self._fetched(self._here(), name, commit)
+            found = self._fetched(here, name, commit)
         except _DAMAGES:
             # A full disk, or somebody who tidied up, left half a repository: it is only a cache.
             self._generation = None
+            here = self._here()
             try:
-                found = self._fetched(self._here(), name, commit)
+                found = self._fetched(here, name, commit)
             except _DAMAGES as error:
                 raise SourceError(
                     f"{self._url.url} sent a commit without its files",
                     hint="Run `git fsck` on the server's repository.",
                 ) from error
-        return Fetched(found, name, self._here())
+        return Fetched(found, name, here)
 
     def snapshot(self, fetched: Fetched) -> Snapshot:
         """The files of a commit that was fetched. What an earlier commit has in common is not read again.
@@ -173,10 +177,11 @@ class Mirror:
 
     def _here(self) -> Generation:
         """The repository to fetch into; a new one where the last has lost what it was fetched for."""
-        here = self._generation
-        if here is None or (here.newest and not has_commit(here.repo, here.newest)):
-            here = self._generation = Generation(own_folder(self._cache))
-        return here
+        with self._choosing:
+            here = self._generation
+            if here is None or (here.newest and not has_commit(here.repo, here.newest)):
+                here = self._generation = Generation(own_folder(self._cache))
+            return here
 
     def _fetched(self, here: Generation, name: str, commit: str) -> Any:
         if not has_commit(here.repo, commit):

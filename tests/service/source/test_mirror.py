@@ -474,3 +474,18 @@ def test_a_transfer_without_end_is_given_up_and_ends_at_its_next_sign_of_life():
         Calls(url, limits).run(transfer, watched)
     assert "limits.timeout" in caught.value.hint
     assert ended.wait(2)
+
+
+def test_a_source_that_is_asked_while_it_is_read_for_the_first_time_is_read(tmp_path, root):
+    for number in range(40):
+        source, together = reader(tmp_path / f"home-{number}", root), threading.Barrier(2)
+
+        def ask(source=source, together=together) -> None:
+            together.wait()
+            source.head()
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        together.wait()
+        assert names(source.checkout()) == ["a", "b"]
+        asking.join()

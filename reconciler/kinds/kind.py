@@ -92,7 +92,8 @@ class Files(Protocol):
 class Context:
     """What the ladder of one run depends on beside desired and live: who we are and what was allowed.
 
-    `left` are the versions to which we moved the traffic of an agent before, where no mark tells.
+    `left` are the versions to which we moved the traffic of an agent before, where no mark tells; `served` is
+    the one that served when a release was done, as far as somebody remembers.
     """
 
     owner: str
@@ -105,6 +106,7 @@ class Context:
     take_traffic: bool = False
     taken: frozenset[Key] = frozenset()
     left: Mapping[Key, frozenset[str]] = field(default_factory=dict)
+    served: Mapping[Key, str] = field(default_factory=dict)
     take_over: bool = False
     retry_failed: bool = False
     retried: frozenset[Key] = frozenset()

@@ -35,6 +35,8 @@ from reconciler.service.rows import (
     release_events,
     resource_events,
     row_of,
+    served_after,
+    served_before,
     shown,
     sight,
     told,
@@ -49,13 +51,16 @@ _ROWS: Final = 1000
 class _Known:
     """What the store holds of a Project's resources, so that only what changed is written.
 
-    `run` is the last one that was kept: after another replica kept one, all of this is read anew.
+    `run` is the last one that was kept: after another replica kept one, all of this is read anew. `served`
+    has the traffic of each agent when its last release was done.
     """
 
     run: str = ""
+    endpoint: str = ""
     health: dict[str, Health] = field(default_factory=dict)
     since: dict[str, float] = field(default_factory=dict)
     sights: dict[str, Sight] = field(default_factory=dict)
+    served: dict[Key, str] = field(default_factory=dict)
 
 
 class Keeping:
@@ -70,6 +75,10 @@ class Keeping:
     def known(self, project: str) -> Collection[str]:
         """The resources (`Agent/NAME`) that have rows and were written by this process."""
         return self._known[project].health.keys() if project in self._known else ()
+
+    async def served(self, row: ProjectRecord) -> Mapping[Key, str]:
+        """The traffic of each agent when its last release was done, as far as that is known (rule R5)."""
+        return dict((await self._load(row)).served)
 
     async def begin(self, ran: Ran) -> None:
         """Say that a run goes on, before it writes anything."""
@@ -133,6 +142,7 @@ class Keeping:
             present.add(key)
             outcomes = spoken.get(item.key, [])
             gone = any(o.step == "delete-agent" and o.well for o in outcomes)
+            known.served[item.key] = served_after(item, outcomes, known.served.get(item.key, ""))
             if gone:
                 present.discard(key)
                 continue
@@ -154,6 +164,7 @@ class Keeping:
             known.health.pop(key, None)
             known.sights.pop(key, None)
             known.since.pop(key, None)
+            known.served.pop(Key(project, *key.split("/", 1)), None)
         if changed or gone_keys:
             # Until they are written they are not known to be; what a failure leaves is read anew.
             self._known.pop(project)
@@ -164,12 +175,15 @@ class Keeping:
     async def _load(self, row: ProjectRecord) -> _Known:
         """What the store has, read once for as long as no other replica writes to it."""
         known = self._known.get(row.name)
-        if known is None or known.run != row.last_run:
-            known, offset = _Known(row.last_run), 0
+        if known is None or (known.run, known.endpoint) != (row.last_run, row.endpoint):
+            known, offset = _Known(row.last_run, row.endpoint), 0
             while True:
                 rows, total = await self._deps.store.resources(row.name, page=Page(_ROWS, offset))
                 known.health |= {row.resource: row.health for row in rows}
                 known.since |= {row.resource: row.changed_at for row in rows}
+                known.served |= {
+                    Key(row.project, *row.resource.split("/", 1)): served_before(row) for row in rows
+                }
                 offset += len(rows)
                 if not rows or offset >= total:
                     break

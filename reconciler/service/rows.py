@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from reconciler.apply import Outcome
+from reconciler.fields import FieldDiff
 from reconciler.kinds.kind import Action, Change, Registry
 from reconciler.plan import Plan, Planned
 from reconciler.reconcile import NOT_TAKEN
@@ -22,6 +23,9 @@ _MOST_EVENTS: Final = 20
 
 # Events that a resource's state is worth.
 _TOLD: Final = {Health.DRIFTED: "drift", Health.FAILED: "failure", Health.REFUSED: "refused"}
+
+# The field whose values are where the traffic should be, and where it is.
+_TRAFFIC: Final = "/endpoint/version_selector"
 
 # What of a resource a page shows, to see cheaply that nothing of it changed.
 Sight = tuple[Any, ...]
@@ -117,6 +121,34 @@ def _by_key(items: Sequence[Json]) -> dict[str, list[Json]]:
     for item in items:
         found[item["key"]].append(item)
     return dict(found)
+
+
+def served_after(planned: Planned, outcomes: Sequence[Outcome], before: str) -> str:
+    """Where the traffic is after a run, as far as nobody else moved it; "" where that is not certain.
+
+    Args:
+        before: the same of the run before.
+    """
+    moves = [outcome for outcome in outcomes if outcome.outcome == "moved"]
+    if any(outcome.open for outcome in outcomes):
+        return ""
+    if moves:
+        return max(moves, key=lambda outcome: outcome.at).version
+    if planned.change.held:
+        return before or _wanted_traffic(planned.change.fields)
+    return traffic_text(planned.change.live.traffic) if planned.change.live else ""
+
+
+def served_before(row: ResourceRecord) -> str:
+    """What `served_after` said of the run that wrote this row."""
+    if row.reason != "redirected":
+        return row.serving
+    fields = (row.detail.get("change") or {}).get("fields", ())
+    return next((str(one["desired"]) for one in fields if one["path"] == _TRAFFIC), row.serving)
+
+
+def _wanted_traffic(fields: Sequence[FieldDiff]) -> str:
+    return next((str(one.desired) for one in fields if one.path == _TRAFFIC), "")
 
 
 def row_of(planned: Planned, health: Health, said: Told, kinds: Registry, now: float) -> ResourceRecord:

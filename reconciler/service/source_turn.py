@@ -283,7 +283,9 @@ class SourceTurns:
         return True
 
     async def _moved(self, row: ProjectRecord) -> None:
-        """A rollback names a version of an agent at the endpoint that the Project leaves."""
+        """What rows say of agents, and rollbacks of their versions, is about the endpoint that it leaves."""
+        while (rows := await self._deps.store.resources(row.name, page=Page(_MOST_ROWS)))[0]:
+            await self._deps.store.put_resources(row.name, [], [one.resource for one in rows[0]])
         for pin in await self._deps.store.pins(row.name):
             await self._deps.store.remove_pin(pin)
             what = f"the rollback of {pin.resource} to version {pin.version} is over"

@@ -449,3 +449,43 @@ async def test_a_source_that_is_dropped_in_the_middle_of_a_run_ends_it_in_order(
     with pytest.raises(SourceError, match="source agents is not watched any more") as told:
         checkouts.asked_s_ago("agents")
     assert "configuration" in told.value.hint
+
+
+@pytest.mark.rule("R5")
+async def test_traffic_that_somebody_moves_back_by_hand_stays_there(world: World, tmp_path: Path):
+    world.agent("triage", hosted())
+    world.commit()
+    async with living(world, tmp_path) as life:
+        await two_versions(life)
+        await ran(life)
+        world.select("triage", v1=100)
+        for _ in range(3):
+            await ran(life)
+        assert world.traffic("triage") == [("1", 100)]
+        assert "moving traffic of 1 agent back" in (await life.health("drifted")).asks
+    async with living(world, tmp_path) as life:
+        await life.until(lambda: life.events("drift"))
+        await ran(life)
+        assert world.traffic("triage") == [("1", 100)], "also after a restart"
+        row = await life.health("drifted")
+        now = time.time()
+        await life.service.deps.store.approve(Approved("prod", row.digest, "ada", "go", now, now + 60))
+        await life.sync()
+        await life.until(lambda: world.traffic("triage") == [("2", 100)])
+        await idle(life)
+
+
+@pytest.mark.rule("R3", "R5")
+async def test_a_release_that_a_restart_cut_off_is_finished(world: World, tmp_path: Path):
+    world.agent("triage", hosted())
+    world.commit()
+    async with living(world, tmp_path) as life:
+        await two_versions(life)
+        await ran(life)
+        world.settings(provisioning={"delay_s": 2})
+        world.agent("triage", hosted("registry.example.com/triage:3.0"))
+        await life.at(await life.push())
+        await life.until(lambda: world.numbers("triage")[0] == "3")
+    async with living(world, tmp_path) as life:
+        await life.until(lambda: world.traffic("triage") == [("3", 100)])
+        await idle(life)

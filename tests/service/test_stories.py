@@ -489,10 +489,14 @@ async def test_a_release_over_several_turns_is_applied_once(world: World, tmp_pa
         await life.until(lambda: world.traffic("desk") == [("2", 100)])
         await life.at(second)
         await life.health("in-sync")
-        applied = [line for line in await life.events("applied") if second[:12] in line]
+        applied = await life.until(lambda: told_of(life, second))
         assert applied == [f"applied {second[:12]}: 1 changed"]
         assert next(iter(await life.runs())).result == "applied"
         await idle(life)
+
+
+async def told_of(life, commit: str) -> list[str]:
+    return [line for line in await life.events("applied") if commit[:12] in line]
 
 
 async def test_a_refused_configuration_changes_nothing_and_is_told(world: World, tmp_path: Path):

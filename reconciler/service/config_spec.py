@@ -41,6 +41,17 @@ class Secret(Strict):
     env: Variable | None = None
     file: Filled | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _no_secret(cls, value: Any) -> Any:
+        # The value itself is not shown: it is the secret more often than not.
+        if not isinstance(value, dict | Secret):
+            raise ValueError(
+                "a secret is not written here | Write `{env: NAME}` or `{file: PATH}`, and replace the "
+                "secret if this file was committed."
+            )
+        return value
+
     @model_validator(mode="after")
     def _one_of_both(self) -> Secret:
         if (self.env is None) == (self.file is None):

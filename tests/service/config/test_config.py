@@ -154,6 +154,14 @@ def test_a_secret_pasted_where_its_variable_belongs_is_not_shown_again(tmp_path:
     assert "this is no name of an environment variable" in problem
 
 
+@pytest.mark.parametrize("written", ["plain-words-of-mine", "1234567890123", "[plain-words-of-mine]"])
+def test_a_secret_written_into_the_file_is_not_shown_again(tmp_path: Path, written: str) -> None:
+    (problem,) = problems(tmp_path, source(f"webhook: {{provider: github, secret: {written}}}"))
+
+    assert written.strip("[]") not in problem
+    assert "sources.0.webhook.secret: a secret is not written here (Write `{env: NAME}` or" in problem
+
+
 def test_all_problems_come_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:
     text = """\
         listen: 0.0.0.0:80

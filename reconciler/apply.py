@@ -265,7 +265,8 @@ async def _step(step: Step[Any], outputs: dict[str, str], run: Applying) -> tupl
     started = time.monotonic()
     filled = replace(step, call=_filled(step.call, outputs))
     try:
-        done: Done = await attempt(run.ports[step.key.kind], filled, run.patience)
+        port, again = run.ports[step.key.kind], lambda: run.may_go_on(step)
+        done: Done = await attempt(port, filled, run.patience, again)
     except ReconcilerError as error:
         return _failed(step, error, time.monotonic() - started), {}
     outcome = Outcome(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -27,8 +28,13 @@ class Patience:
     first_s: float = 0.2
 
 
-async def attempt(port: Port[Any], step: Step[Any], patience: Patience) -> Done:
+async def attempt(
+    port: Port[Any], step: Step[Any], patience: Patience, may_go_on: Callable[[], Awaitable[bool]]
+) -> Done:
     """The outcome of one step.
+
+    Args:
+        may_go_on: whether it may be sent once more, asked right before: looking takes time.
 
     Raises:
         ServiceError: it was refused, or nobody knows what became of it after looking and one more attempt.
@@ -36,13 +42,15 @@ async def attempt(port: Port[Any], step: Step[Any], patience: Patience) -> Done:
     try:
         return await port.do(step.key, step.call)
     except Conflict as error:
-        return await _through_conflicts(port, step, patience, error)
+        return await _through_conflicts(port, step, patience, error, may_go_on)
     except (ServiceUnreachable, ServiceBroken) as error:
         if step.gate:
             raise
         done = await _look(port, step, patience, error)
         if done is not None:
             return done
+        if not await may_go_on():
+            raise
     try:
         return await port.do(step.key, step.call)
     except (ServiceUnreachable, ServiceBroken) as error:
@@ -68,7 +76,13 @@ async def _look(port: Port[Any], step: Step[Any], patience: Patience, error: Ser
         wait_s *= 2
 
 
-async def _through_conflicts(port: Port[Any], step: Step[Any], patience: Patience, error: Conflict) -> Done:
+async def _through_conflicts(
+    port: Port[Any],
+    step: Step[Any],
+    patience: Patience,
+    error: Conflict,
+    may_go_on: Callable[[], Awaitable[bool]],
+) -> Done:
     """A conflict means that somebody wrote at the same time: read, and only then try again."""
     last: ServiceError = error
     for round_ in range(_MOST_CONFLICTS):
@@ -76,6 +90,8 @@ async def _through_conflicts(port: Port[Any], step: Step[Any], patience: Patienc
         if done is not None:
             return done
         await asyncio.sleep(random.uniform(0, patience.first_s * 2**round_))
+        if not await may_go_on():
+            break
         try:
             return await port.do(step.key, step.call)
         except Conflict as again:

@@ -113,6 +113,8 @@ class ProjectTurns:
         try:
             release = self._releases.get(row.name)
             sight = await self._sights.of(turn, row, going=release.going(row.revision) if release else None)
+        except StoreDown:
+            raise
         except ReconcilerError as error:
             return replace(base, run=ProjectRun(row.name, row.endpoint, failed=failure(error)), error=error)
         if isinstance(sight, ProjectRun):
@@ -124,6 +126,9 @@ class ProjectTurns:
                 settings.name, settings.endpoint, sight.loaded.zipped
             ) as ports:
                 return await self._attempt(turn, base, sight, ports)
+        except StoreDown:
+            self._releases.pop(row.name, None)
+            raise
         except ReconcilerError as error:
             if not isinstance(error, SourceError):
                 self._releases.pop(row.name, None)

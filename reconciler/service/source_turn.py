@@ -180,7 +180,7 @@ class SourceTurns:
                 interval_s = projects[name].project.sync.interval_s
                 await engine.trigger(f"project/{name}", "interval", after_s=interval_s)
         there = projects.keys() | set(broken)
-        await self._gone(row for name, row in rows.items() if name not in there and not row.removed)
+        await self._gone(spec, (row for name, row in rows.items() if name not in there and not row.removed))
         self._checkouts.tell(spec.name, checkout.commit)
 
     async def _tell_broken(
@@ -266,11 +266,15 @@ class SourceTurns:
         lately = record is None or self._deps.now() - record.seen_at < _UNKNOWN_FOR_S
         return Again(_UNKNOWN_S, "poll") if lately else None
 
-    async def _gone(self, rows: Iterable[ProjectRecord]) -> None:
+    async def _gone(self, spec: SourceSpec, rows: Iterable[ProjectRecord]) -> None:
         """Removing a Project file deletes nothing (rule I4)."""
         for row in rows:
-            if await self._remove(row, "its file is gone from the source"):
-                message = f"Project {row.name} is gone from its source; its agents stay as they are"
+            reason, what = "its file is gone from the source", "is gone from its source"
+            if not spec.handles(row.name):
+                reason = f"`projects` of source {spec.name} does not name it any more"
+                what = f"is not among the `projects` of source {spec.name} any more"
+            if await self._remove(row, reason):
+                message = f"Project {row.name} {what}; its agents stay as they are"
                 await self._event("project-removed", "warning", row, message)
 
     async def _remove(self, row: ProjectRecord, reason: str) -> bool:

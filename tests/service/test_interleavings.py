@@ -489,3 +489,62 @@ async def test_a_release_that_a_restart_cut_off_is_finished(world: World, tmp_pa
     async with living(world, tmp_path) as life:
         await life.until(lambda: world.traffic("triage") == [("3", 100)])
         await idle(life)
+
+
+@pytest.mark.rule("P5", "P7")
+async def test_a_write_without_an_answer_is_not_sent_again_once_nothing_may_be_written(
+    world: World, tmp_path: Path
+):
+    world.agent("triage")
+    first = world.commit()
+    async with living(world, tmp_path) as life:
+        await life.at(first)
+        await life.health("in-sync")
+        fault = {"match": {"method": "POST"}, "action": {"status": 503}, "times": 1}
+        world.own("PUT", "faults", [fault])
+        world.forget()
+        world.agent("triage", prompt("Answer at length."))
+        second = await life.push()
+        await life.until(lambda: world.writes())
+        # For five seconds it is looked for what became of the first one.
+        await asyncio.sleep(3.5)
+        await life.service.deps.store.suspend(Suspension("prod", "ada", "freeze", time.time()))
+        await life.service.deps.engine.trigger("project/prod", "suspended by ada")
+        await life.at(second)
+        await life.health("observed")
+        assert world.writes() == ["POST /agents/triage/versions"]
+
+
+async def test_a_moment_without_the_store_is_no_failure_of_a_project(world: World, tmp_path: Path):
+    world.agent("triage")
+    first = world.commit()
+    async with living(world, tmp_path) as life:
+        await life.at(first)
+        await life.health("in-sync")
+        called = fails_once(life.service.deps.store, "pins")
+        world.agent("triage", prompt("Answer at length."))
+        second = await life.push()
+        await life.until(lambda: bool(called))
+        await life.at(second)
+        await life.health("in-sync")
+        assert await life.events("failure") == []
+        assert await life.events("recovery") == []
+
+
+@pytest.mark.rule("I4")
+async def test_a_project_that_the_configuration_no_longer_names_says_so(world: World, tmp_path: Path):
+    world.agent("triage")
+    world.project("other", endpoint=f"{world.endpoint}-o", owner="o")
+    first = world.commit()
+    async with living(world, tmp_path) as life:
+        await life.at(first)
+    async with living(world, tmp_path, source={"projects": ["other"]}) as life:
+
+        async def gone() -> bool:
+            return (await life.project()).removed
+
+        await life.until(gone)
+        assert "`projects`" in (await life.project()).reason
+        (told,) = await life.events("project-removed")
+        assert "`projects`" in told
+        assert world.names() == ["triage"]

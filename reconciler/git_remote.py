@@ -120,18 +120,19 @@ def wanted_in(heads: Mapping[str, str], url: GitUrl) -> tuple[str | None, str]:
     Raises:
         SourceError: there is no such ref, or no default branch.
     """
-    if not url.ref:
+    if url.ref in ("", "HEAD"):
         name = heads.get("HEAD", "")
         if name not in heads:
             raise SourceError(
-                f"{url.url} has no default branch", hint="Name one: `?ref=main` behind the URL."
+                f"{url.url} has no default branch",
+                hint="Name a branch: `?ref=main` behind the URL, or `ref` of the source.",
             )
         return name, heads[name]
     for name in (url.ref, f"refs/heads/{url.ref}", f"refs/tags/{url.ref}"):
         if name.startswith("refs/") and name in heads:
             return name, heads.get(f"{name}^{{}}", heads[name])
-    if _COMMIT.fullmatch(url.ref):
-        return None, url.ref
+    if _COMMIT.fullmatch(url.ref.lower()):
+        return None, url.ref.lower()
     names = [name.split("/", 2)[2] for name in heads if name.count("/") >= 2 and not name.endswith("^{}")]
     near = get_close_matches(url.ref, names, n=1)
     meant = f"Did you mean `{near[0]}`?" if near else "It may have been deleted; check the name."

@@ -8,7 +8,7 @@ from ipaddress import ip_address
 from typing import Annotated, Any, Final
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import BeforeValidator, Field, StrictStr, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, StrictStr, WithJsonSchema
 
 from reconciler.errors import SourceError
 from reconciler.globs import compiled, joined
@@ -23,7 +23,7 @@ _HEADER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,99}")
 _GIT_URLS: Final = "Write https://HOST/PATH.git, ssh://git@HOST/PATH.git, git@HOST:PATH.git or file:///PATH."
 _LISTENS: Final = "Write HOST:PORT, for example 127.0.0.1:8080, 0.0.0.0:8080 or [::]:8080."
 # Never on two sides of a name: git refuses the same (git-check-ref-format).
-_NO_REF: Final = re.compile(r"[\x00-\x20\x7f~^:\\]|\.\.|@\{|//|^[-/]|[/.]$|\.lock$")
+_NO_REF: Final = re.compile(r"[\x00-\x20\x7f~^:\\*?[]|\.\.|@\{|//|^[-/]|[/.]$|\.lock$")
 
 
 def _text(check: Callable[[str], None]) -> BeforeValidator:
@@ -123,6 +123,8 @@ def listen_at(value: str) -> tuple[str, int]:
 
 
 def _git_url(value: str) -> None:
+    if _CONTROL.search(value):
+        raise ValueError("a control character | Remove it.")
     try:
         location = parse_location(value)
     except SourceError as error:
@@ -133,6 +135,8 @@ def _git_url(value: str) -> None:
         raise ValueError("the address names a folder | Write it as `path` of the source.")
     if location.ref:
         raise ValueError("the address names a ref | Write it as `ref` of the source.")
+    if location.scheme == "file" and location.host not in ("", "localhost"):
+        raise ValueError("`file://` reads no other machine | Write file:///PATH, with three slashes.")
     # `https://ORGANISATION@dev.azure.com/ORGANISATION/…` is what Azure DevOps gives to copy.
     harmless = location.scheme == "ssh" or f"{location.host}/{location.user}/" in location.url
     if location.password or (location.user and not harmless):
@@ -186,7 +190,7 @@ Filled = Annotated[StrictStr, _text(_filled), Field(json_schema_extra={"minLengt
 Header = Annotated[StrictStr, _text(_header)]
 Glob = Annotated[StrictStr, _text(_glob)]
 Ref = Annotated[StrictStr, _text(_ref)]
-Folder = Annotated[StrictStr, _text(_folder)]
+Folder = Annotated[StrictStr, _text(_folder), AfterValidator(lambda value: joined("", value) or "")]
 Listen = Annotated[StrictStr, _text(lambda value: (listen_at(value), None)[1])]
 GitAddress = Annotated[StrictStr, _text(_git_url)]
 WebAddress = Annotated[StrictStr, _text(_web_url)]

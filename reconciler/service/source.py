@@ -157,7 +157,7 @@ class SourceReader:
 def _location(spec: SourceSpec) -> GitUrl:
     url = parse_location(spec.url, spec.ref)
     assert url is not None, "the configuration takes addresses only"
-    return replace(url, folder=spec.path.strip("/"))
+    return replace(url, folder=spec.path)
 
 
 def _with_credentials(spec: SourceSpec, config: Config, environ: Mapping[str, str]) -> dict[str, str]:

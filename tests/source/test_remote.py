@@ -278,7 +278,17 @@ def test_a_remote_without_a_default_branch_asks_for_one(repo, opened):
     with pytest.raises(SourceError, match="has no default branch") as caught:
         opened(f"file://{repo}")
     assert "?ref=main" in caught.value.hint
+    assert "`ref` of the source" in caught.value.hint
     assert opened(f"file://{repo}?ref=main").files
+
+
+def test_head_is_the_default_branch(repo, opened):
+    assert opened(f"file://{repo}?ref=HEAD").revision == opened(f"file://{repo}").revision
+
+
+def test_a_commit_may_be_written_in_capitals(repo, opened):
+    commit = git(repo, "rev-parse", "HEAD")
+    assert opened(f"file://{repo}?ref={commit.upper()}").revision.commit == commit
 
 
 def test_a_proxy_is_used_unless_the_host_is_excepted(repo, opened):

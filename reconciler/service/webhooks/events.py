@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Literal
 
 from reconciler.errors import SourceError
-from reconciler.globs import compiled
 from reconciler.location import origin_of, parse_location
 
 BRANCH: Final = "refs/heads/"
@@ -97,22 +94,4 @@ def _matters(change: Change, ref: str) -> bool:
         return True
     if not ref:
         return change.ref.startswith(BRANCH)
-    return any(_is(change.ref, name) for name in _names(ref))
-
-
-def _names(ref: str) -> Iterator[str]:
-    """The full names that a ref of the configuration may mean."""
-    if ref.startswith("refs/"):
-        yield ref
-    else:
-        yield BRANCH + ref
-        yield TAG + ref
-
-
-def _is(ref: str, name: str) -> bool:
-    if ref == name:
-        return True
-    try:
-        return any(sign in name for sign in "*?[") and compiled(name).fullmatch(ref) is not None
-    except re.error:
-        return False
+    return change.ref in ((ref,) if ref.startswith("refs/") else (BRANCH + ref, TAG + ref))

@@ -65,16 +65,6 @@ def decided(
             OTHER_REF,
             id="github-followed-tag-gone",
         ),
-        pytest.param("github", "push", github("refs/tags/v1.2"), "v1.*", FETCH, id="github-tag-pattern"),
-        pytest.param(
-            "github", "push", github("refs/tags/v2.0"), "v1.*", OTHER_REF, id="github-tag-no-pattern"
-        ),
-        pytest.param(
-            "github", "push", github("refs/heads/release/7"), "release/*", FETCH, id="github-pattern"
-        ),
-        pytest.param(
-            "github", "push", github("refs/heads/v1"), "[z-a]", OTHER_REF, id="github-broken-pattern"
-        ),
         pytest.param(
             "github", "push", github("refs/heads/v1"), "refs/tags/v1", OTHER_REF, id="github-no-tag"
         ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Final
 
@@ -42,6 +42,8 @@ _FOUND: Final = tuple(
     field.name for field in fields(ProjectRecord) if field.name not in ("name", *PROJECT_SETTINGS)
 )
 _RUN: Final = tuple(name for name in _FOUND if name not in ("health", "reason"))
+# Projects by endpoint, in one spelling.
+_Near = Mapping[str, Sequence[ProjectRecord]]
 
 
 class SourceTurns:
@@ -145,6 +147,7 @@ class SourceTurns:
         """Trigger the Projects that this checkout changes; the others go on in their own time."""
         store, engine = self._deps.store, self._deps.engine
         every = {row.name: row for row in await self._rows()}
+        near = _by_endpoint(every.values())
         rows = {name: row for name, row in every.items() if row.source == spec.name}
         untold, self._taken[spec.name] = self._checkouts.untold(spec.name), set()
         projects = {project.project.name: project for project in checkout.loaded.projects}
@@ -152,7 +155,7 @@ class SourceTurns:
         for name, project in projects.items():
             row = every.get(name)
             now = _row(row, project, spec)
-            if other := self._holder(row, now, every.values()):
+            if other := self._holder(row, now, near, project.project.owner_aliases):
                 await self._leave_out(now, other)
                 continue
             if row is not None and row.endpoint not in ("", now.endpoint):
@@ -195,7 +198,7 @@ class SourceTurns:
         for name in _broken(spec, checkout, rows):
             row = every.get(name)
             now = replace(row or ProjectRecord(name, spec.name), source=spec.name, removed=False)
-            if other := self._holder(row, now, every.values()):
+            if other := self._holder(row, now, {}, ()):
                 await self._leave_out(now, other)
                 continue
             if row != now:
@@ -217,25 +220,32 @@ class SourceTurns:
         return row.removed or row.source not in self._checkouts
 
     def _holder(
-        self, row: ProjectRecord | None, now: ProjectRecord, every: Iterable[ProjectRecord]
+        self, row: ProjectRecord | None, now: ProjectRecord, near: _Near, aliases: Collection[str]
     ) -> ProjectRecord | None:
-        """The Project of another source that has this one's name, or its endpoint and owner.
+        """The Project of another source that has this one's name, or owns the same agents.
 
         Two that own the same agents would delete each other's. Within one repository each knows what the
         other desires (rule D4).
         """
         if row is not None and row.source != now.source and not self._free(row):
             return row
-        place, repository = _place(now), self._repository(now.source)
-        first = row is not None and not row.removed and row.source == now.source and _place(row) == place
-        for other in every:
-            if other.source == now.source or self._free(other) or not now.endpoint:
+        repository, owners = self._repository(now.source), {now.owner, *aliases}
+        place = (now.source, now.endpoint, now.owner)
+        first = row is not None and not row.removed and (row.source, row.endpoint, row.owner) == place
+        for other in near.get(now.endpoint.casefold(), ()):
+            if other.source == now.source or self._free(other) or (first and other.name > now.name):
                 continue
-            if _place(other) != place or (repository and self._repository(other.source) == repository):
+            if repository is not None and self._repository(other.source) == repository:
                 continue
-            if not first or other.name < now.name:
+            if other.owner in owners or now.owner in self._aliases(other):
                 return other
         return None
+
+    def _aliases(self, row: ProjectRecord) -> Collection[str]:
+        """The other names under which a Project owns agents, where this process has read its source."""
+        known = self._checkouts.newest(row.source)
+        projects = known.loaded.projects if known is not None else ()
+        return next((one.project.owner_aliases for one in projects if one.project.name == row.name), ())
 
     def _repository(self, source: str) -> tuple[str, str | None] | None:
         specs = self._deps.configured.current.spec.sources
@@ -306,8 +316,10 @@ class SourceTurns:
             )
             hint = "Rename one of them: names of Projects are unique in one service."
         else:
-            message = f"{who} is left out: Project {whose} has the same endpoint and owner"
-            hint = "Each would delete the other's agents. Give one of them another `spec.owner`."
+            message = f"{who} is left out: Project {whose} owns the same agents, by endpoint and owner"
+            hint = (
+                "One would delete the other's agents. Change `spec.owner` or `owner_aliases` of one of them."
+            )
             await self._remove(row, message)
         log.warning("project_left_out", project=row.name, source=row.source, other=whose)
         if await self._deps.store.first_time(
@@ -337,8 +349,11 @@ def _broken(spec: SourceSpec, checkout: Checkout, rows: Mapping[str, ProjectReco
     return sorted(name for name in named | known if checkout.loaded.broken_as(name) is not None)
 
 
-def _place(row: ProjectRecord) -> tuple[str, str]:
-    return row.endpoint.casefold(), row.owner
+def _by_endpoint(rows: Iterable[ProjectRecord]) -> _Near:
+    near: dict[str, list[ProjectRecord]] = {}
+    for row in rows:
+        near.setdefault(row.endpoint.casefold(), []).append(row)
+    return near
 
 
 def _row(old: ProjectRecord | None, project: DesiredProject, spec: SourceSpec) -> ProjectRecord:

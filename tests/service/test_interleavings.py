@@ -390,7 +390,7 @@ async def test_projects_of_two_sources_with_one_endpoint_and_owner_do_not_delete
     async with living(world, tmp_path, sources=sources) as life:
         (told,) = await life.until(lambda: life.events("failure"))
         assert "is left out: Project" in told
-        assert "has the same endpoint and owner" in told
+        assert "owns the same agents, by endpoint and owner" in told
         events, _ = await life.service.deps.store.events(type="failure")
         assert "`spec.owner`" in events[0].hint
         rows, _ = await life.service.deps.store.projects()
@@ -548,3 +548,32 @@ async def test_a_project_that_the_configuration_no_longer_names_says_so(world: W
         (told,) = await life.events("project-removed")
         assert "`projects`" in told
         assert world.names() == ["triage"]
+
+
+@pytest.mark.rule("D1", "M4")
+async def test_a_project_that_counts_anothers_agents_as_its_own_is_left_out_while_that_one_is_there(
+    world: World, tmp_path: Path
+):
+    world.agent("triage")
+    first = world.commit()
+    other = World(world.url, world.name, tmp_path / "other")
+    other.start(
+        "new", owner="git.example.com/team/new#new", owner_aliases=["git.example.com/team/agents#prod"]
+    )
+    other.agent("billing", prompt("Answer at length."))
+    other.commit()
+    sources = [
+        {"name": name, "url": f"file://{repo}", "ref": "main", "interval": "1h"}
+        for name, repo in (("agents", world.repo), ("others", other.repo))
+    ]
+    async with living(world, tmp_path, sources=sources[:1]) as life:
+        await life.at(first)
+        await life.health("in-sync")
+    async with living(world, tmp_path, sources=sources) as life:
+        (told,) = await life.until(lambda: life.events("failure"))
+        assert "Project new of source others is left out" in told
+        await ran(life)
+        assert world.names() == ["triage"]
+    async with living(world, tmp_path, sources=sources[1:]) as life:
+        await life.health("in-sync", "new")
+        assert world.names() == ["billing"], "taken over"

@@ -14,9 +14,10 @@ from reconciler.reconcile import Inputs
 from reconciler.resource import Desired, Key, digest_of, traffic_text
 from reconciler.service.records import Approved, Pin, Retry, Suspension
 
-# What an administrator may let through once. Ownership, protection and stale checkouts are not among it: they
-# say that the service is wrong about what it holds, and no click makes it right.
-_LIFTABLE: Final = {
+# What an administrator may let through once, by the rule that refuses it. Ownership, protection and stale
+# checkouts are not among it: they say that the service is wrong about what it holds, and no click makes it
+# right.
+LIFTABLE: Final = {
     "delete-limit": "deletions beyond the limit",
     "update-limit": "updates beyond the limit",
     "empty-source": "deleting everything, since the source is empty",
@@ -100,7 +101,7 @@ def asks(plan: Plan, inputs: Inputs, hold: str) -> str:
     """What approving this plan would let through, in words; "" when approving changes nothing."""
     if hold:
         return ""
-    words = [_LIFTABLE[rule] for rule in sorted(_refusals(plan)) if rule in _LIFTABLE]
+    words = [LIFTABLE[rule] for rule in sorted(_refusals(plan)) if rule in LIFTABLE]
     held = sum(item.change.held for item in plan.planned)
     if held:
         words.append(f"moving traffic of {held} agent{'s' * (held != 1)} back, which somebody moved")

@@ -27,6 +27,14 @@ _TOLD: Final = {Health.DRIFTED: "drift", Health.FAILED: "failure", Health.REFUSE
 # The field whose values are where the traffic should be, and where it is.
 _TRAFFIC: Final = "/endpoint/version_selector"
 
+# What happened to a resource outside of Git, as events say it.
+_DRIFTED: Final = {
+    "changed": "was changed",
+    "missing": "was deleted",
+    "redirected": "had its traffic moved",
+    "disabled": "was disabled",
+}
+
 # What of a resource a page shows, to see cheaply that nothing of it changed.
 Sight = tuple[Any, ...]
 
@@ -276,7 +284,7 @@ def _said(row: ResourceRecord) -> tuple[str, str]:
         # The portal carries our mark along; that it did is nothing to be said of who made the edit.
         who = {"a copied mark": "somebody else"}.get(drift["by"], drift["by"])
         by = f" by {who}" if who else ""
-        return f"{row.resource} was {drift['what']}{by}", ""
+        return f"{row.resource} {_DRIFTED.get(drift['what'], drift['what'])}{by}", ""
     for condition in row.detail.get("conditions", ()):
         return f"{row.resource}: {condition['message'] or condition['reason']}", ""
     return f"{row.resource} is {row.health}: {reason_text(row.reason)}", ""

@@ -11,6 +11,7 @@ from reconciler.service.auth.identity import EVERYTHING, Scope
 from reconciler.service.deps import Deps
 from reconciler.service.records import FIRST, Page, ProjectRecord, ResourceRecord, SourceRecord
 from reconciler.service.refusals import NotFound, Refusal
+from reconciler.service.views_due import DueView, due
 from reconciler.service.views_filters import (
     AuditFilter,
     EventFilter,
@@ -210,6 +211,17 @@ class Views:
             return remembered(record, pinned, why or "the service has no such agent now")
         row = await self._deps.store.project(record.project)
         return timeline(live, {row.owner} if row else (), pinned, self._deps.now())
+
+    async def due(self, project: str, scope: Scope = EVERYTHING) -> tuple[DueView, ...]:
+        """What approving the last plan of a Project would do to which of its agents.
+
+        Raises:
+            NotFound: there is no such Project in the scope.
+        """
+        await self._record(project, scope)
+        # Lists begin with what needs a person.
+        records, _ = await self._deps.store.resources(project, worst_first=True, page=Page(_ROWS))
+        return due(records)
 
     async def timeline_now(self, project: str, resource: str) -> Timeline | None:
         """The versions of a resource, asked anew; `old` where that failed, None without such a row."""

@@ -33,7 +33,7 @@ from reconciler.service.views_models import (
     VerdictView,
 )
 from reconciler.service.views_service import AuditView, EventView, RunView, SourceView
-from reconciler.service.views_words import reason_text, step_text, why_resource, why_run
+from reconciler.service.views_words import drift_text, reason_text, step_text, why_resource, why_run
 
 V = TypeVar("V")
 
@@ -266,6 +266,7 @@ def field_views(values: Json) -> tuple[FieldView, ...]:
 def _drift(value: Mapping[str, Json]) -> DriftView:
     return DriftView(
         what=_text(value, "what"),
+        why=drift_text(_text(value, "what"), _text(value, "version"), _text(value, "by")),
         version=_text(value, "version"),
         at=_text(value, "at"),
         by=_text(value, "by"),

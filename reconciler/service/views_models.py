@@ -141,9 +141,10 @@ class FieldView:
 
 @dataclass(frozen=True, kw_only=True)
 class DriftView:
-    """What somebody changed although Git did not move."""
+    """What somebody changed although Git did not move; `why` says it in words."""
 
     what: str
+    why: str
     version: str
     at: str
     by: str

@@ -43,7 +43,7 @@ _STEPS: Final = {
 _DRIFTS: Final = {
     "changed": ("changed outside of Git", "changed outside of Git in version {}"),
     "missing": ("deleted outside of Git", ""),
-    "redirected": ("its traffic was moved", "its traffic was moved to version {}"),
+    "redirected": ("its traffic was moved", "its traffic was moved to {}"),
     "disabled": ("disabled outside of Git", ""),
 }
 
@@ -74,9 +74,17 @@ def reason_text(reason: str) -> str:
 
 def drift_text(what: str, version: str = "", by: str = "") -> str:
     """What was done outside of Git, and by whom as far as that is known."""
-    text = _of(_DRIFTS, what, version) or what
+    text = _of(_DRIFTS, what, _shares(version) if what == "redirected" else version) or what
     who = {"a copied mark": "somebody else"}.get(by, by)
     return f"{text} by {who}" if who else text
+
+
+def _shares(serving: str) -> str:
+    """`version 7`, or `version 6 (90 %) and version 7 (10 %)` of `6:90,7:10`."""
+    parts = [part.partition(":") for part in serving.split(",") if part]
+    return " and ".join(
+        f"version {number}" + (f" ({share} %)" if share else "") for number, _, share in parts
+    )
 
 
 def _of(table: Mapping[str, tuple[str, str]], name: str, version: str) -> str:
@@ -92,6 +100,8 @@ def why_resource(record: ResourceRecord) -> str:
     detail = record.detail
     change = detail.get("change")
     change = change if isinstance(change, Mapping) else {}
+    if record.health is Health.REFUSED and not any(_refusals(detail)):
+        return f"refused with the plan of the Project: {reason_text(record.reason)}"
     for text in (*_refusals(detail), *_failures(change), *_conditions(detail), *_drifts(change)):
         if text:
             return text

@@ -58,6 +58,7 @@ def test_an_edited_agent_counts_as_protected(world: World, keep_metadata: bool) 
     assert refused.exit_code == 3
     assert world.writes() == []
     assert "--delete-edited" in refused.stdout
+    assert "version 2 was made by somebody else" in refused.stdout
 
     assert world.apply("--delete-edited").exit_code == 0
     assert "a00" not in world.names()

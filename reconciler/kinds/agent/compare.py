@@ -371,7 +371,7 @@ def _not_desired(key: Key, live: Live | None, ctx: Context) -> Change:
         drift = _drift_changed(change, marked[0], ctx)
         change = replace(change, drift=drift)
         if not ctx.delete_edited:
-            return replace(change, blocked=(_edited(key, live.latest, ctx),))
+            return replace(change, blocked=(_edited(key, live.latest),))
     return change
 
 
@@ -384,9 +384,9 @@ def _protected(key: Key, why: str) -> Refusal:
     )
 
 
-def _edited(key: Key, latest: Version, ctx: Context) -> Refusal:
+def _edited(key: Key, latest: Version) -> Refusal:
     return Refusal(
         "protected",
-        f"{key.local} was edited: version {latest.number} was made by {_author(key, latest, ctx)}",
+        f"{key.local} was edited: version {latest.number} was made by somebody else",
         "Look at the edit with `reconciler drift`; delete it all the same with --delete-edited.",
     )

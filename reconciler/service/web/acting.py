@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,13 +15,12 @@ from reconciler.service.actions import Acted, Actions, Rollback, span_s
 from reconciler.service.auth.authenticator import Authenticator, Caller
 from reconciler.service.auth.forms import form_of
 from reconciler.service.auth.identity import Identity
-from reconciler.service.records import Page
 from reconciler.service.refusals import NotFound, Refusal, SignInNeeded
 from reconciler.service.views import Views
 from reconciler.service.views_models import ProjectDetail
 from reconciler.service.web.rendering import Rendering, Visit, is_inside
 from reconciler.service.web.serving import Serving, sentence
-from reconciler.service.web.wording import due, path_to
+from reconciler.service.web.wording import path_to
 
 
 @dataclass(frozen=True)
@@ -83,8 +82,6 @@ _ASKS: Final[Mapping[str, Asking]] = {
 }
 # Agents that are named before somebody approves; the plan of the run has all of them.
 _MOST_DUE: Final = 20
-# Lists begin with what needs a person, so that these many rows hold whatever can be due.
-_READ_DUE: Final = 1000
 # How long a rollback may hold, with what it is called.
 SPANS: Final = (("1h", "1 hour"), ("24h", "24 hours"), ("3d", "3 days"), ("7d", "7 days"), ("30d", "30 days"))
 
@@ -165,7 +162,7 @@ class Acting:
             "resource": given.get("resource", ""),
             "version": given.get("version", ""),
             "digest": project.asks.digest if project.asks else "",
-            "due": await self._due(visit, project) if action == "approve" else (),
+            "due": await self._views.due(name, visit.scope) if action == "approve" else (),
             "most_due": _MOST_DUE,
             "why": given.get("why", ""),
             "for_": given.get("for", "24h"),
@@ -180,13 +177,6 @@ class Acting:
             # htmx leaves out answers with an error's status; this one is the form once more.
             return self._rendering.part(visit, "_asking.html", **values)
         return self._rendering.page(visit, "ask.html", status=status, inside=False, **values)
-
-    async def _due(self, visit: Visit, project: ProjectDetail) -> Sequence[tuple[str, str, str]]:
-        """What the last plan of a Project would do to which agents."""
-        if project.asks is None:
-            return ()
-        listing = await self._views.resources(project.name, visit.scope, page=Page(_READ_DUE))
-        return due(listing.items)
 
     def _doing(self, action: str) -> Callable[[Identity, str, Mapping[str, str]], Awaitable[Acted]]:
         doing: dict[str, Any] = {

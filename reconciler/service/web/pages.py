@@ -24,7 +24,7 @@ from reconciler.service.views_filters import (
     ResourceFilter,
     RunFilter,
 )
-from reconciler.service.views_models import ResourceDetail
+from reconciler.service.views_models import ChangeView, DriftView, ResourceDetail
 from reconciler.service.views_service import Listing
 from reconciler.service.web import statics, wording
 from reconciler.service.web.acting import Acting
@@ -33,7 +33,7 @@ from reconciler.service.web.drawing import drawing
 from reconciler.service.web.rendering import NO_PULSE, Rendering, Visit
 from reconciler.service.web.reports import run_report
 from reconciler.service.web.serving import Serving
-from reconciler.service.web.sides import sides
+from reconciler.service.web.sides import Sides, sides
 from reconciler.service.web.stream import Pulses
 
 T = TypeVar("T")
@@ -217,7 +217,7 @@ class _Pages:
             traffic=_traffic(resource),
             retryable=resource.reason == "failed",
             differences=tuple(map(sides, change.fields)) if change else (),
-            edits=[(drift, tuple(map(sides, drift.fields))) for drift in change.drift] if change else (),
+            edits=_edits(change) if change else (),
             uses=[edge.target for edge in graph.edges if edge.source == local],
             used_by=[edge.source for edge in graph.edges if edge.target == local],
             nodes={node.id: node for node in graph.nodes},
@@ -251,6 +251,14 @@ class _Pages:
         asked = filters(visit.query, "project", "actor")
         listing = await self._views.audit(visit.scope, AuditFilter(**asked), page(visit.query))
         return self._rendering.page(visit, "audit.html", listing=listing, part=Part.of(listing), asked=asked)
+
+
+def _edits(change: ChangeView) -> list[tuple[DriftView, tuple[Sides, ...]]]:
+    """What somebody changed; where the plan changes the very same back, the difference is shown there."""
+    return [
+        (drift, () if drift.fields == change.fields else tuple(map(sides, drift.fields)))
+        for drift in change.drift
+    ]
 
 
 def _traffic(resource: ResourceDetail) -> Sequence[tuple[str, int]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -13,7 +13,6 @@ from urllib.parse import quote, urlencode, urlsplit
 from markupsafe import Markup, escape
 
 from reconciler.resource import Json
-from reconciler.service.views_models import ResourceView
 
 # Directions and invisible breaks: what they do to a line must be seen and not done.
 _STEERING: Final = re.compile(
@@ -145,28 +144,6 @@ def look(table: str, value: str) -> Look:
     if table == "outcome":
         return Look(value.capitalize(), "check", "ok")
     return Look(value.replace("-", " ").capitalize(), "question", "quiet") if value else _UNKNOWN
-
-
-# What an approved plan does to an agent, by its action; the gravest first.
-_DUE: Final[Mapping[str, str]] = {
-    "delete": "Delete",
-    "move": "Move the traffic of",
-    "none": "Move back the traffic of",
-    "adopt": "Take over",
-    "update": "Change",
-    "create": "Create",
-}
-# A version that starts or has failed: the plan waits, and does nothing.
-_NOTHING_DUE: Final = ("creating", "failed")
-
-
-def due(rows: Iterable[ResourceView]) -> tuple[tuple[str, str, str], ...]:
-    """What is due of these resources, the gravest first: the deed, the name, and what is to be known."""
-    order = list(_DUE)
-    found = [row for row in rows if row.action in _DUE and row.reason not in _NOTHING_DUE]
-    found = [row for row in found if row.action != "none" or row.reason == "redirected"]
-    found.sort(key=lambda row: (order.index(row.action), row.name))
-    return tuple((_DUE[row.action], row.name, row.why) for row in found)
 
 
 def event_type(value: str) -> str:

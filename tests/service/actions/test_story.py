@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from reconciler.service.views import Views
 from tests.cli.serving import run
 from tests.service.living import Living, living
 from tests.world import Result, World, hosted, prompt
@@ -151,6 +152,28 @@ async def test_a_retry_waits_while_its_project_is_suspended(world: World, tmp_pa
         await ordered(life, "resume")
         await life.health("in-sync")
         await asyncio.to_thread(world.in_sync)
+
+
+@pytest.mark.rule("R5")
+async def test_moved_traffic_is_told_and_shown_in_words(world: World, tmp_path: Path) -> None:
+    world.agent("triage")
+    world.commit()
+    async with living(world, tmp_path) as life:
+        await life.health("in-sync")
+        world.agent("triage", prompt("Answer at length."))
+        await life.at(await life.push())
+        await life.health("in-sync")
+        world.select("triage", **{"1": 60, "2": 40})
+        await life.sync()
+        await life.health("drifted")
+        assert await life.until(lambda: life.events("drift")) == [
+            "Agent/triage had its traffic moved by somebody else"
+        ]
+        views = Views(life.service.deps)
+        row = await views.resource("prod", "Agent/triage")
+        assert row.why == ("its traffic was moved to version 1 (60 %) and version 2 (40 %) by somebody else")
+        (due,) = await views.due("prod")
+        assert (due.deed, due.name, due.stays) == ("Move back the traffic of", "triage", False)
 
 
 async def ordered(life: Living, path: str, **body: str) -> dict[str, Any]:

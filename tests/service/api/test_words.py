@@ -61,7 +61,10 @@ def test_drift_is_said_with_who_did_it() -> None:
     assert drift_text("changed", "8", "somebody else") == (
         "changed outside of Git in version 8 by somebody else"
     )
-    assert drift_text("redirected", "7:90,8:10") == "its traffic was moved to version 7:90,8:10"
+    assert drift_text("redirected", "8") == "its traffic was moved to version 8"
+    assert drift_text("redirected", "7:90,8:10", "ann") == (
+        "its traffic was moved to version 7 (90 %) and version 8 (10 %) by ann"
+    )
     assert drift_text("changed", "8", "a copied mark").endswith("by somebody else")
     assert drift_text("missing") == "deleted outside of Git"
 
@@ -103,6 +106,11 @@ FAILED: Final = "version 4 failed: image_pull_failed: no such image"
             ),
             "a secret",
             id="refused",
+        ),
+        pytest.param(
+            row(Health.REFUSED, "removed", "delete"),
+            "refused with the plan of the Project: it has no manifest",
+            id="refused-with-others",
         ),
         pytest.param(
             row(

@@ -588,13 +588,13 @@ async def _history(store: Store, now: float) -> None:
             "Agent/support-router",
             "Routes returns to billing, see INC-4711",
         ),
-        (2_100, "ana@contoso.com", "denied", "sales-us", "", ""),
+        (2_100, "ana@contoso.com", "denied", "sales-us", "", "The twelve agents moved to sales-eu"),
         (130, "jon@contoso.com", "sync", "prod", "", ""),
     ):
         detail = (
             {"version": "11"}
             if action == "rollback"
-            else {"action": "approve", "role": "operator"}
+            else {"action": "approve", "role": "operator", "needs": "admin"}
             if action == "denied"
             else {}
         )

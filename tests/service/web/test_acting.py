@@ -163,22 +163,26 @@ async def test_an_approval_names_the_plan_that_was_looked_at(local: Front):
 async def test_an_approval_says_what_would_be_done_to_which_agents(local: Front):
     said = Read((await local.get("/projects/sales-us/do/approve")).text).said
     assert said.count("Delete ") == 12
-    assert "Delete finance-answers it has no manifest" in said
+    assert "Delete finance-answers Delete finance-triage" in said
     rows, _ = await local.store.resources("sales-us", health="refused")
     more = [replace(row, resource=f"{row.resource}-{n}") for row in rows for n in range(2)]
     moved = ResourceRecord("sales-us", "Agent/zoo", Health.DRIFTED, "redirected", serving="3")
-    protected = {"verdicts": [{"severity": "refuse", "message": "zebra is protected"}]}
+    protected = {"verdicts": [{"severity": "refuse", "rule": "protected", "message": "zebra is protected"}]}
+    rename = {"verdicts": [{"severity": "refuse", "rule": "rename-loses-identity", "message": "it was zoo"}]}
+    renamed = ResourceRecord(
+        "sales-us", "Agent/a-new-name", Health.REFUSED, "missing", "create", detail=rename
+    )
     kept = ResourceRecord("sales-us", "Agent/a-zebra", Health.REFUSED, "removed", "delete", detail=protected)
     failed = ResourceRecord("sales-us", "Agent/mule", Health.FAILED, "failed", "update")
-    await local.store.put_resources("sales-us", [*more, moved, kept, failed], ())
+    await local.store.put_resources("sales-us", [*more, moved, kept, failed, renamed], ())
 
     said = Read((await local.get("/projects/sales-us/do/approve")).text).said
     assert said.count("Delete ") == 20
-    assert "Delete a-zebra zebra is protected" in said
-    assert "and 18 more agents" in said
+    assert "and 19 more agents" in said
     await local.store.put_resources("sales-us", [], [row.resource for row in (*rows, *more)])
     said = Read((await local.get("/projects/sales-us/do/approve")).text).said
-    assert "Move back the traffic of zoo" in said
+    assert "Move back the traffic of zoo somebody moved it" in said
+    assert "Create a-new-name it was zoo Still refused: a-zebra zebra is protected" in said
     assert "mule" not in said
 
 

@@ -127,6 +127,10 @@ async def test_what_changes_is_fetched_as_a_piece(local: Front, path: str):
         ("/projects/prod/Agent/support-triage", ("add version 9", "Agent/support-router", "team=support")),
         ("/projects/prod/Agent/invoice-reader", ("Version 4 did not start", "AcrPull", "Failed to start")),
         ("/projects/prod/Agent/invoice-reader", ("wait until version 4 is active", "Request 5b1f0c3e")),
+        (
+            "/projects/sales-us/Agent/finance-answers",
+            ("The plan of the Project is refused", "12 deletions are more", "the plan is to delete it"),
+        ),
         ("/projects/prod/Agent/refund-clerk", ("secret-in-version", "Use a connection")),
         ("/projects/prod/Agent/playground", ("No manifest names this agent", "reconciler import")),
         ("/projects/prod/Agent/sales-audit", ("Live equals Git.", "the service has no such agent now")),

@@ -119,7 +119,7 @@ class ProjectTurns:
             return replace(base, run=ProjectRun(row.name, row.endpoint, failed=failure(error)), error=error)
         if isinstance(sight, ProjectRun):
             return replace(base, run=sight, commit=row.wanted)
-        base = replace(base, commit=sight.commit, hold=sight.orders.hold, opens_at=sight.orders.opens_at)
+        base = replace(base, commit=sight.commit, hold=sight.orders.hold, changes_at=sight.changes_at)
         settings = sight.project.project
         try:
             async with self._connections.ports(
@@ -366,7 +366,7 @@ class ProjectTurns:
         if not ran.whole or unseen or (ran.plan is not None and lags(ran.plan)):
             return Again(_WHOLE_LOOK_AFTER_S, "check")
         pause_s = row.interval_s * spread
-        if ran.opens_at:
-            # A closed window opens at a moment, and not at the next look after it.
-            pause_s = min(pause_s, max(FIRST_PAUSE_S, ran.opens_at - self._deps.now()))
+        if ran.changes_at:
+            # A window opens and a rollback ends at a moment, and not at the next look after it.
+            pause_s = min(pause_s, max(FIRST_PAUSE_S, ran.changes_at - self._deps.now()))
         return Again(pause_s, "interval")

@@ -31,7 +31,7 @@ class Ran:
     `whole` says that every resource was looked at. `superseded`: ended because something newer came;
     `interrupted`: because the process ends. `unused` is an approval of another plan than the one there was;
     `lifted`: a person let exactly this plan through. `ends_release`: earlier turns waited for versions to
-    start, and nothing waits any more.
+    start, and nothing waits any more. `changes_at`: when the clock wants something else, 0 for never.
     """
 
     id: str
@@ -40,7 +40,7 @@ class Ran:
     started_at: float
     commit: str = ""
     hold: str = ""
-    opens_at: float = 0.0
+    changes_at: float = 0.0
     asked: str = ""
     inputs: Inputs | None = None
     plan: Plan | None = None

@@ -48,6 +48,13 @@ class Sight:
     def commit(self) -> str:
         return self.loaded.revision
 
+    @property
+    def changes_at(self) -> float:
+        """When the clock changes next what is wanted: a window opens, a rollback ends; 0 for never."""
+        in_force, _ = self.orders.split()
+        moments = (self.orders.opens_at, *(pin.expires_at for pin in in_force))
+        return min((at for at in moments if at), default=0.0)
+
     def stale(self, error: SourceError) -> Sight:
         """The same, where the source turned out to be away: only a release that began may go on (V2)."""
         return replace(self, orders=replace(self.orders, keep=_unread(str(error))))

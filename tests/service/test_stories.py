@@ -223,6 +223,26 @@ async def test_a_rollback_holds_until_it_expires(world: World, tmp_path: Path):
         await idle(life)
 
 
+async def test_a_rollback_ends_at_its_moment_and_not_at_the_next_look(world: World, tmp_path: Path):
+    world.agent("triage", hosted())
+    world.commit()
+    async with living(world, tmp_path) as life:
+        await life.health("in-sync")
+        world.agent("triage", hosted("registry.example.com/triage:2.0"))
+        second = await life.push()
+        await life.at(second)
+        await life.until(lambda: world.traffic("triage") == [("2", 100)])
+        now = time.time()
+        await life.service.deps.store.put_pin(
+            Pin("prod", "Agent/triage", "1", "ada", "errors", now, now + 7, second)
+        )
+        await life.sync()
+        await life.until(lambda: world.traffic("triage") == [("1", 100)])
+        await life.until(lambda: world.traffic("triage") == [("2", 100)])
+        assert 7 <= time.time() - now < 11, "the Project is looked at every five minutes"
+        await idle(life)
+
+
 @pytest.mark.rule("V1")
 async def test_the_newest_commit_ends_the_wait_for_an_older_one(world: World, tmp_path: Path):
     world.settings(provisioning={"delay_s": 4})

@@ -42,11 +42,12 @@ def failed_version(record: ResourceRecord, found: Timeline | None) -> str:
             f"{record.resource} has no manifest in Git, so no run would make a version of it",
             hint="Write a manifest with `reconciler import`.",
         )
+    blamed = record.reason == "failed" and record.health is Health.FAILED
     if found is None or found.old:
-        failed, state = [record.latest] if record.reason == "failed" else [], "none is known to have failed"
+        failed, state = [record.latest] if blamed else [], "none is known to have failed"
     else:
         # Somebody may have made another version since the one that failed.
-        wanted = [version for version in found.versions if version.latest or record.reason == "failed"]
+        wanted = [version for version in found.versions if version.latest or blamed]
         failed = [version.number for version in wanted if version.health == "failed"]
         state = next((f"version {one.number} is {one.health}" for one in wanted), "it has none")
     if failed:

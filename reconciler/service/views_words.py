@@ -102,7 +102,9 @@ def why_resource(record: ResourceRecord) -> str:
     change = change if isinstance(change, Mapping) else {}
     if record.health is Health.REFUSED and not any(_refusals(detail)):
         return f"refused with the plan of the Project: {reason_text(record.reason)}"
-    for text in (*_refusals(detail), *_failures(change), *_conditions(detail), *_drifts(change)):
+    # A version that is made once more comes from a plan about the one that failed.
+    failures = _failures(change) if record.health is Health.FAILED else ()
+    for text in (*_refusals(detail), *failures, *_conditions(detail), *_drifts(change)):
         if text:
             return text
     return reason_text(record.reason)

@@ -215,7 +215,7 @@ class _Pages:
             project=project,
             resource=resource,
             traffic=_traffic(resource),
-            retryable=resource.reason == "failed",
+            retryable=resource.reason == resource.health == "failed",
             differences=tuple(map(sides, change.fields)) if change else (),
             edits=_edits(change) if change else (),
             uses=[edge.target for edge in graph.edges if edge.source == local],

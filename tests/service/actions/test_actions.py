@@ -295,6 +295,18 @@ async def test_what_the_last_run_found_failed_is_tried_again(local: Front, lates
     assert "makes version 8" in done.message
 
 
+@pytest.mark.parametrize("seen", [None, live("9", "7")], ids=["unread", "starting"])
+async def test_what_is_being_tried_again_is_not_tried_twice(local: Front, seen: Live | None) -> None:
+    """The plan that began the release is still about the version that failed."""
+    row = ResourceRecord("prod", AGENT, State.WAITING, "failed", "update", latest="9")
+    await local.deps.store.put_resources("prod", [row], ())
+    if seen is not None:
+        local.agents["prod", AGENT] = seen
+
+    with pytest.raises(Conflicting, match="to try again"):
+        await local.actions.retry(LOCAL, "prod", AGENT)
+
+
 async def test_only_the_plan_that_was_looked_at_is_approved(local: Front) -> None:
     await ready(local, "prod")
 

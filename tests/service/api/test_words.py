@@ -96,6 +96,17 @@ FAILED: Final = "version 4 failed: image_pull_failed: no such image"
         pytest.param(row(Health.FAILED, "failed", "update"), "its version did not start", id="bare"),
         pytest.param(
             row(
+                Health.WAITING,
+                "failed",
+                "update",
+                change={"reason": "failed", "notes": [FAILED]},
+                conditions=[{"type": "Reconciling", "message": "version 5 is being provisioned"}],
+            ),
+            "version 5 is being provisioned",
+            id="tried-again",
+        ),
+        pytest.param(
+            row(
                 Health.REFUSED,
                 "changed",
                 "update",

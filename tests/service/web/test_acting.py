@@ -186,6 +186,16 @@ async def test_an_approval_says_what_would_be_done_to_which_agents(local: Front)
     assert "mule" not in said
 
 
+async def test_an_agent_is_tried_again_only_while_it_is_failed(local: Front):
+    path = "/projects/prod/Agent/invoice-reader"
+    assert "Try again" in Read((await local.get(path)).text).said
+    row = await local.store.resource("prod", "Agent/invoice-reader")
+    assert row is not None
+    await local.store.put_resources("prod", [replace(row, health=Health.WAITING)], ())
+
+    assert "Try again" not in Read((await local.get(path)).text).said
+
+
 async def test_roles_hold_for_forms_too(guarded: Front):
     async with guarded.client(Origin=ORIGIN) as client:
         await sign_in(client, "viewer")

@@ -105,7 +105,7 @@ class Keeping:
         else:
             rows, before = await self._rows(ran, told(value), now)
         row = await self._project(ran, report, value, next_s)
-        occasion = Occasion(row.name, row.source, ran.id, ran.commit, now)
+        occasion = Occasion(row.name, row.source, ran.id, ran.about, now)
         events = [
             *release_events(occasion, ran.outcomes),
             *resource_events(occasion, before, rows),
@@ -246,7 +246,7 @@ class Keeping:
             project=ran.row.name,
             source=ran.row.source,
             reasons=ran.reasons,
-            commit=ran.commit,
+            commit=ran.about,
             started_at=ran.started_at,
             result=result,
             replica=self._deps.replica,

@@ -94,7 +94,7 @@ class ProjectTurns:
         with bound, span("run", project=name, run=run) as add:
             started = time.monotonic()
             ran = await self._ran(turn, row, run)
-            add(commit=ran.commit, result=ran.result)
+            add(commit=ran.about, result=ran.result)
             again = self._again(ran)
             reason = await self._keeping.keep(ran, again.after_s)
             if name in self._releases:
@@ -104,7 +104,7 @@ class ProjectTurns:
             self._deps.metrics.reconcile_s.labels(name).observe(took_s)
             say = log.warning if result in _BAD else log.info
             why = {"reason": reason} if reason else {}
-            say("run_ended", result=result, commit=ran.commit, took_s=round(took_s, 3), **why)
+            say("run_ended", result=result, commit=ran.about, took_s=round(took_s, 3), **why)
             return again
 
     async def _ran(self, turn: Turn, row: ProjectRecord, run: str) -> Ran:
@@ -119,7 +119,8 @@ class ProjectTurns:
             return replace(base, run=ProjectRun(row.name, row.endpoint, failed=failure(error)), error=error)
         if isinstance(sight, ProjectRun):
             return replace(base, run=sight, commit=row.wanted)
-        base = replace(base, commit=sight.commit, hold=sight.orders.hold, changes_at=sight.changes_at)
+        base = replace(base, commit=sight.commit, newest=sight.newest)
+        base = replace(base, hold=sight.orders.hold, changes_at=sight.changes_at)
         settings = sight.project.project
         try:
             async with self._connections.ports(

@@ -28,7 +28,8 @@ Tell = Callable[[RunRecord], Awaitable[None]]
 class Ran:
     """One turn of a Project and everything that came out of it.
 
-    `whole` says that every resource was looked at. `superseded`: ended because something newer came;
+    `commit` decided; `newest` is the newest one where its errors keep it from that. `whole` says that every
+    resource was looked at. `superseded`: ended because something newer came;
     `interrupted`: because the process ends. `unused` is an approval of another plan than the one there was;
     `lifted`: a person let exactly this plan through. `ends_release`: earlier turns waited for versions to
     start, and nothing waits any more. `changes_at`: when the clock wants something else, 0 for never.
@@ -39,6 +40,7 @@ class Ran:
     reasons: tuple[str, ...]
     started_at: float
     commit: str = ""
+    newest: str = ""
     hold: str = ""
     changes_at: float = 0.0
     asked: str = ""
@@ -54,6 +56,11 @@ class Ran:
     lifted: bool = False
     error: ReconcilerError | None = None
     pins_over: tuple[Pin, ...] = ()
+
+    @property
+    def about(self) -> str:
+        """The commit that people are told of: what they pushed last, also where an older one holds."""
+        return self.newest or self.commit
 
     @property
     def routine(self) -> bool:

@@ -35,7 +35,7 @@ class Going:
 class Sight:
     """What one turn works with: its row, the Project as Git has it, and what people and the clock want.
 
-    `failed` says what is wrong with the newest commit where an older one is used instead.
+    `failed` says what is wrong with the newest commit, `newest`, where an older one is used instead.
     """
 
     row: ProjectRecord
@@ -43,6 +43,7 @@ class Sight:
     project: DesiredProject
     orders: Orders
     failed: Failed | None = None
+    newest: str = ""
 
     @property
     def commit(self) -> str:
@@ -87,7 +88,7 @@ class Sights:
             going: the release that began and waits, None without one.
         """
         checkout, stale = await self._checkout(row)
-        loaded, failed = checkout.loaded, None
+        loaded, failed, newest = checkout.loaded, None, ""
         project = next((one for one in loaded.projects if one.project.name == row.name), None)
         where, problems = _wrong(project, loaded.broken_as(row.name))
         if problems:
@@ -95,7 +96,8 @@ class Sights:
             if good is None:
                 return _with_problems(row, project, problems)
             loaded, project = good
-            failed = _instead(where, problems, checkout.commit, loaded.revision)
+            newest = checkout.commit
+            failed = _instead(where, problems, newest, loaded.revision)
         elif project is None:
             raise SourceError(
                 f"Project {row.name} is not in source {row.source} at {checkout.commit[:12]}",
@@ -106,7 +108,7 @@ class Sights:
         hold = failed.messages[0] if failed is not None else ""
         same = going if going is not None and going.commit == loaded.revision else None
         orders = await self._orders(turn, project, (stale, hold), going=same)
-        return Sight(row, loaded, project, orders, failed)
+        return Sight(row, loaded, project, orders, failed, newest)
 
     async def _checkout(self, row: ProjectRecord) -> tuple[Checkout, str]:
         """The source at the newest commit that could be read, and why that may be old, "" when it is not."""

@@ -53,6 +53,35 @@ async def test_a_commit_gets_its_status_and_a_pull_request_its_plan(
         await asyncio.to_thread(world.in_sync)
 
 
+async def test_a_commit_with_errors_is_the_one_that_is_told_to_have_failed(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("FORGE_TOKEN", TOKEN)
+    world.agent("triage")
+    good = world.commit()
+    server = GitHubServer()
+    async with (
+        served(server.handle) as address,
+        living(world, tmp_path, source=forge_at(address)) as life,
+    ):
+        await life.at(good)
+        await life.until(lambda: states(server, good) == ["pending", "success"])
+        world.write("agents/triage.yaml", "apiVersion: reconciler/v1\nkind: Agent\nspec: {oops\n")
+        broken = await life.push()
+        await life.until(lambda: states(server, broken) == ["error"])
+        said = server.statuses[-1][1]["description"]
+        assert said == f"Failed: 1 problem in the manifests at {broken[:12]}, so {good[:12]} holds"
+        assert states(server, good) == ["pending", "success"], "what was right stays so"
+        assert (await life.project()).revision == good
+        assert [run.commit for run in await life.runs()] == [broken, good]
+        store = life.service.deps.store
+        assert [event.commit for event in (await store.events(type="failure"))[0]] == [broken]
+        world.agent("triage", prompt("Answer at length."))
+        right = await life.push("Repair")
+        await life.until(lambda: states(server, right)[-1:] == ["success"])
+        await asyncio.to_thread(world.in_sync)
+
+
 async def test_a_plan_of_what_is_valid_tells_what_is_not(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -68,7 +68,13 @@ def _said(run: RunRecord) -> str:
             return "Superseded by a newer commit"
         case "interrupted":
             return "Interrupted; it goes on with the next run"
-    return "Failed: nothing could be decided"
+    return f"Failed: {_why(run) or 'nothing could be decided'}"
+
+
+def _why(run: RunRecord) -> str:
+    """What the run failed with; "" where its report is not at hand, as in lists of runs."""
+    failed = (run.report or {}).get("failed")
+    return str(failed["messages"][0]) if failed else ""
 
 
 def _done(summary: Mapping[str, int]) -> str:

@@ -135,6 +135,8 @@ async def _body(operation: Operation, request: Request) -> Any:
     content = await body_of(request, "application/json")
     try:
         value = orjson.loads(content or b"{}")
+        if not isinstance(value, dict):
+            raise Refusal("the body is no JSON object", hint="Send a JSON object, in braces.")
         return operation.body.model_validate(value)
     except orjson.JSONDecodeError as error:
         raise Refusal(

@@ -51,7 +51,8 @@ class RollbackBody(Strict):
 
     version: Annotated[str, Field(min_length=1, max_length=64)]
     why: Annotated[Why, Field(min_length=1)]
-    hold: Annotated[str, Field(alias="for", pattern=r"^[1-9][0-9]{0,5}[smhd]$")] = "24h"
+    # Checked by what reads it, which says how to write it.
+    hold: Annotated[str, Field(alias="for", json_schema_extra={"pattern": "^[1-9][0-9]{0,5}[smhd]$"})] = "24h"
 
 
 @dataclass(frozen=True)

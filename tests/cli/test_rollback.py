@@ -53,7 +53,10 @@ def test_a_rollback_and_its_end(service: Serving) -> None:
         pytest.param(["prod", "--to", "7", "--why", "x"], "root", "Write prod/Agent/NAME", id="project"),
         pytest.param(["prod/Agent/triage", "--to", "x", "--why", "x"], "root", "is no version", id="version"),
         pytest.param(
-            ["prod/Agent/triage", "--to", "7", "--why", "x", "--for", "soon"], "root", "`for`", id="span"
+            ["prod/Agent/triage", "--to", "7", "--why", "x", "--for", "soon"],
+            "root",
+            "Write 30m, 24h or 7d",
+            id="span",
         ),
         pytest.param(
             ["prod/Agent/triage", "--to", "7", "--why", "x", "--for", "31d"], "root", "at most 30d", id="long"

@@ -67,7 +67,7 @@ async def test_a_name_cannot_put_a_header_into_the_answer(local: Front) -> None:
     ("content", "content_type", "said"),
     [
         pytest.param(b"{", "application/json", "line 1", id="no-json"),
-        pytest.param(b"[]", "application/json", "cannot be used", id="no-object"),
+        pytest.param(b"[]", "application/json", "Send a JSON object", id="no-object"),
         pytest.param(b"{}", "application/json", "`why`", id="missing"),
         pytest.param(b'{"why": ""}', "application/json", "`why`", id="empty"),
         pytest.param(b'{"why": "x", "wy": 1}', "application/json", "unknown key `wy`", id="unknown"),

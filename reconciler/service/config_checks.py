@@ -19,6 +19,7 @@ from reconciler.errors import Finding, InvalidInput, ReconcilerError
 from reconciler.globs import joined
 from reconciler.location import origin_of, parse_location
 from reconciler.service.config_fields import is_loopback, listen_at
+from reconciler.service.config_keys import key_findings
 from reconciler.service.config_overlap import can_overlap
 from reconciler.service.config_secrets import Unreadable, check_private, path_of
 from reconciler.service.config_spec import AuthSpec, Secret, ServiceSpec, SourceSpec, seconds
@@ -27,9 +28,6 @@ from reconciler.suggest import did_you_mean
 # Shorter ones can be guessed by asking; providers suggest 20 and more.
 _LEAST_SECRET_CHARS: Final = 8
 _LEAST_KEY_CHARS: Final = 32
-_MOST_KEY_BYTES: Final = 1024 * 1024
-# How a public key begins where it is written out instead of the name of its file.
-_KEY_TYPES: Final = ("ssh-", "ecdsa-", "sk-ssh-", "sk-ecdsa-")
 _PUBLIC_FORGES: Final[Mapping[str, tuple[str, ...]]] = {
     "github": ("github.com",),
     "gitlab": ("gitlab.com",),
@@ -116,6 +114,9 @@ def _sign_in_at_git(checked: Checked) -> Iterator[Finding]:
         if given.ssh_key is not None and not ssh:
             hint = "Name a `token`, or write the address as ssh://git@HOST/PATH.git."
             yield Finding((*at, "ssh_key"), f"{location.scheme} takes no SSH key", hint)
+        if given.username is not None and given.token is None:
+            hint = "Name its `token`, or remove the user; SSH has its user in the address."
+            yield Finding((*at, "username"), "a user without a token", hint)
         if given.ssh_passphrase is not None and given.ssh_key is None:
             hint = "Name the key as `ssh_key`."
             yield Finding((*at, "ssh_passphrase"), "a passphrase without its key", hint)
@@ -138,27 +139,9 @@ def _private_file(checked: Checked, name: str, at: tuple[str | int, ...]) -> Ite
 
 def _signature_keys(checked: Checked) -> Iterator[Finding]:
     for index, source in checked.sources():
-        keys = source.signatures
-        for kind, names in (("ssh", keys.ssh), ("gpg", keys.gpg)) if keys else ():
-            for number, name in enumerate(names):
-                if kind == "ssh" and name.startswith(_KEY_TYPES):
-                    continue
-                path = path_of(name, checked.folder)
-                at = ("sources", index, "signatures", kind, number)
-                problem = _public_key(path)
-                if problem:
-                    yield Finding(at, problem, "Name a file with public keys.")
-
-
-def _public_key(path: Path) -> str:
-    """What is wrong with a file of public keys, "" when nothing is."""
-    try:
-        if path.exists() and not path.is_file():
-            return f"{path} is no file"
-        with path.open("rb") as file:
-            return "" if file.read(_MOST_KEY_BYTES).strip() else f"the key {path} is empty"
-    except OSError as error:
-        return f"cannot read the key {path}: {error.strerror}"
+        for finding in key_findings(source.signatures, checked.folder) if source.signatures else ():
+            at = ("sources", index, "signatures", *finding.path)
+            yield Finding(at, finding.message, finding.hint)
 
 
 def _webhooks(checked: Checked) -> Iterator[Finding]:

@@ -32,7 +32,15 @@ def seconds(span: str) -> int:
     return int(span[:-1]) * _UNITS_S[span[-1]]
 
 
-Globs = tuple[Glob, ...]
+def _filled(value: Any) -> Any:
+    # Not by `min_length`, which also speaks up when every item is wrong.
+    if value == []:
+        raise ValueError("the list is empty | Fill it in, or remove the line.")
+    return value
+
+
+_FILLED: Final = (BeforeValidator(_filled), Field(json_schema_extra={"minItems": 1}))
+Globs = Annotated[tuple[Glob, ...], *_FILLED]
 
 
 class Secret(Strict):
@@ -167,7 +175,7 @@ class NotifySpec(Strict):
 
     name: Name
     url: Secret
-    on: tuple[Occasion, ...] = ("drift", "failure", "recovery")
+    on: Annotated[tuple[Occasion, ...], *_FILLED] = ("drift", "failure", "recovery")
     projects: Globs = ("*",)
     repeat_after: Span = "4h"
 
@@ -212,7 +220,6 @@ class AuthSpec(Strict):
 
 
 def _some(value: Any) -> Any:
-    # Not by `min_length`, which also speaks up when every source is wrong.
     if value == []:
         raise ValueError("no source is named | List the repositories to watch.")
     return value

@@ -15,6 +15,7 @@ from tests.service.config.files import LEAST, SOURCE, loaded, problems, secret_f
 from tests.service.config.mistakes import MISTAKES, source
 
 HASH = "sha256:" + "0" * 64
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
 WHOLE = """\
     listen: 0.0.0.0:8443
     public_url: https://agents.example.com/reconciler
@@ -29,7 +30,7 @@ WHOLE = """\
       projects: [prod-*, stage]
       webhook: {provider: github, secret: {env: HOOK}}
       credentials: {token: {file: token}}
-      signatures: {ssh: [ssh-ed25519 AAAA, keys.pub], gpg: [keys.asc]}
+      signatures: {ssh: [PUBLIC_KEY, keys.pub], gpg: [keys.asc]}
       limits: {megabytes: 50, files: 1000, timeout: 30s}
       forge: {provider: github, repository: acme/agents, token: {env: STATUS}}
     - name: partners
@@ -50,7 +51,7 @@ WHOLE = """\
       - {role: viewer, projects: [prod-*], users: [ann@example.com]}
       session_key: {env: SESSION}
     log: warning
-    """
+    """.replace("PUBLIC_KEY", KEY)
 ENVIRON = {
     "HOOK": "hook-secret-of-test",
     "STATUS": "status-token-of-test",
@@ -65,8 +66,8 @@ ENVIRON = {
 def folder(tmp_path: Path) -> Path:
     for name, text in (("token", "token-of-test\n"), ("id", "PRIVATE"), ("tokens.yaml", f"ci: {HASH}\n")):
         secret_file(tmp_path, name, text)
-    for name in ("keys.pub", "keys.asc"):
-        (tmp_path / name).write_text("a public key\n")
+    (tmp_path / "keys.pub").write_text(f"{KEY} of a test\n")
+    (tmp_path / "keys.asc").write_text("-----BEGIN PGP PUBLIC KEY BLOCK-----\n")
     return tmp_path
 
 

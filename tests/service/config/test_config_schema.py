@@ -19,7 +19,7 @@ from reconciler.service.metrics import Metrics
 from reconciler.yaml_nodes import parse
 from tests.service.config.files import SOURCE, loaded, secret_file
 from tests.service.config.mistakes import source
-from tests.service.config.test_config import ENVIRON, WHOLE
+from tests.service.config.test_config import ENVIRON, KEY, WHOLE
 
 ROOT: Final = Path(__file__).resolve().parents[3]
 REFERENCE: Final = (ROOT / "docs" / "service.md").read_text(encoding="utf-8")
@@ -118,8 +118,8 @@ def test_the_examples_of_the_reference_are_valid(tmp_path: Path) -> None:
     for name in ("token", "id_ed25519"):
         secret_file(tmp_path, name, "a-secret-of-the-test")
     secret_file(tmp_path, "tokens.yaml", "ci: sha256:" + "0" * 64)
-    for name in ("release.pub", "release.asc"):
-        (tmp_path / name).write_text("a key")
+    (tmp_path / "release.pub").write_text(KEY)
+    (tmp_path / "release.asc").write_text("-----BEGIN PGP PUBLIC KEY BLOCK-----")
     names = {
         name: f"{name.lower()}-secret-value-{'x' * 32}" for name in re.findall(r"env: ([A-Z_]+)", REFERENCE)
     }

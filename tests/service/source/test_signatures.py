@@ -186,10 +186,11 @@ def test_what_was_signed_is_the_commit_without_its_signature():
 def test_a_line_that_is_no_key_is_said_with_its_place(tmp_path, root, line, message):
     ada = ssh_person(tmp_path / "keys")
     weak = ssh_person(tmp_path / "keys", "weak", "-t", "rsa", "-b", "1024")
+    (tmp_path / "trusted").write_text(ada.public)
+    source = reader(tmp_path / "home", root, signatures={"ssh": [str(tmp_path / "trusted")]})
     (tmp_path / "trusted").write_text(
         "# keys\n" + line.format(ed25519=ada.public.split()[1], weak=weak.public) + "\n"
     )
-    source = reader(tmp_path / "home", root, signatures={"ssh": [str(tmp_path / "trusted")]})
     with pytest.raises(SourceError, match=message) as caught:
         source.checkout()
     assert f"{tmp_path}/trusted:2 is no SSH key that can be trusted" in str(caught.value)

@@ -33,6 +33,7 @@ from reconciler.service.views_making import (
     project_view,
     resource_fields,
     resource_view,
+    retry_view,
     run_fields,
     run_view,
     source_view,
@@ -183,6 +184,7 @@ class Views:
             change=change_view(detail.get("change")),
             outcomes=outcome_views(detail.get("outcomes")),
             verdicts=verdict_views(detail.get("verdicts")),
+            retry=retry_view(await self._deps.store.retries(project), resource, self._deps.now()),
             timeline=await self._timeline(record, pin.version if pin and not pin.over else ""),
         )
 

@@ -15,6 +15,7 @@ from reconciler.service.records import (
     Pin,
     ProjectRecord,
     ResourceRecord,
+    Retry,
     RunRecord,
     SourceRecord,
     Suspension,
@@ -29,6 +30,7 @@ from reconciler.service.views_models import (
     PinView,
     ProjectView,
     ResourceView,
+    RetryView,
     SuspensionView,
     VerdictView,
 )
@@ -165,6 +167,16 @@ def pin_view(record: Pin, now: float) -> PinView:
         over=record.expires_at <= now,
         commit=record.commit,
     )
+
+
+def retry_view(records: Iterable[Retry], resource: str, now: float) -> RetryView | None:
+    """The order to make a failed version of this resource once more, None without one that holds."""
+    for record in records:
+        if record.resource == resource and record.expires_at > now:
+            return RetryView(
+                by=record.by, why=record.why, at=moment(record.at), expires_at=moment(record.expires_at)
+            )
+    return None
 
 
 def run_fields(record: RunRecord) -> dict[str, Any]:

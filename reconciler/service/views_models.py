@@ -40,6 +40,16 @@ class PinView:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RetryView:
+    """Who wants a failed version made once more; the next run that may write does it, until `expires_at`."""
+
+    by: str
+    why: str
+    at: datetime | None
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class AskView:
     """What a person is asked to let through: `digest` names the plan, `lets` says what approving it does.
 
@@ -262,6 +272,7 @@ class ResourceDetail(ResourceView):
     change: ChangeView | None
     outcomes: tuple[OutcomeView, ...]
     verdicts: tuple[VerdictView, ...]
+    retry: RetryView | None
     timeline: Timeline
 
 

@@ -9,8 +9,9 @@ from typing import Final
 import httpx
 import pytest
 
-from reconciler.service.records import Health, ResourceRecord
+from reconciler.service.records import Health, ResourceRecord, Retry
 from tests.service.api.world import TOKENS
+from tests.service.web import seed
 from tests.service.web.front import Front
 from tests.service.web.html import Read
 
@@ -189,6 +190,14 @@ async def test_an_approval_says_what_would_be_done_to_which_agents(local: Front)
 async def test_an_agent_is_tried_again_only_while_it_is_failed(local: Front):
     path = "/projects/prod/Agent/invoice-reader"
     assert "Try again" in Read((await local.get(path)).text).said
+    await local.store.retry(
+        Retry("prod", "Agent/invoice-reader", "ann", "it is back", seed.NOW, seed.NOW + 60)
+    )
+    said = Read((await local.get(path)).text).said
+    assert "ann asked to try again now : it is back. The next run that may write does it" in said
+    assert "Try again once the cause" not in said
+    local.clock[0] += 61
+    assert "Try again once the cause" in Read((await local.get(path)).text).said
     row = await local.store.resource("prod", "Agent/invoice-reader")
     assert row is not None
     await local.store.put_resources("prod", [replace(row, health=Health.WAITING)], ())

@@ -44,8 +44,9 @@ from reconciler.service.orders import approved, asks, let_through, over_and_done
 from reconciler.service.ran import Ran, Tell
 from reconciler.service.records import ProjectRecord
 from reconciler.service.sight import Sight, Sights
+from reconciler.service.steps import step_ended
 from reconciler.service.store import StoreDown
-from reconciler.service.tracing import span, step
+from reconciler.service.tracing import span
 from reconciler.service.verdicts import Verdicts
 
 log = structlog.get_logger("reconciler")
@@ -269,7 +270,9 @@ class ProjectTurns:
         if not ran.lifted or release.approval is None:
             release.approval = approve(ran.plan) if ran.lifted else None
         stop = Stop()
-        run = Run(stop, step, release.memory, release.approval, permit=lambda: self._permit(turn, ran.row))
+        run = Run(
+            stop, step_ended, release.memory, release.approval, permit=lambda: self._permit(turn, ran.row)
+        )
         watching = asyncio.create_task(self._watch(turn, ran.row, stop))
         try:
             attempt = await reconcile(ran.inputs, ports, ran.plan, run)

@@ -117,7 +117,7 @@ def traced(work: Work) -> Work:
 
 
 def step(outcome: Outcome) -> None:
-    """A span for a step that has ended; give it to a run as its `progress`."""
+    """A span for a step that has ended."""
     if _state.tracer is None:
         return
     from opentelemetry.trace import Status, StatusCode

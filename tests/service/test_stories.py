@@ -43,10 +43,15 @@ async def test_a_push_becomes_live_agents_and_the_next_run_finds_nothing(world: 
         await life.health("in-sync")
         assert world.names() == ["triage"]
         world.agent("triage", prompt("Answer at length."))
-        second = await life.push()
-        await life.at(second)
+        bound = [structlog.contextvars.merge_contextvars]
+        with structlog.testing.capture_logs(processors=bound) as lines:
+            second = await life.push()
+            await life.at(second)
         await life.health("in-sync")
         assert world.numbers("triage") == ["2", "1"]
+        (step,) = [line for line in lines if line["event"] == "step_applied"]
+        assert (step["key"], step["step"], step["version"]) == ("prod/Agent/triage", "add-version", "2")
+        assert step["run"] == (await life.runs())[0].id
         assert [run.result for run in await life.runs()] == ["applied", "applied"]
         await idle(life)
 

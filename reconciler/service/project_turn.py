@@ -143,10 +143,11 @@ class ProjectTurns:
         release = self._releases.setdefault(sight.row.name, Release())
         release.begin(sight)
         began = release.waiting
+        served = await self._keeping.served(sight.row)
         keys = self._keys(turn, sight, release)
         release.manual = sight.orders.manual
         inputs = await asyncio.to_thread(sight.inputs, keys, self._verdicts)
-        inputs = replace(inputs, ctx=replace(inputs.ctx, served=await self._keeping.served(sight.row)))
+        inputs = replace(inputs, ctx=replace(inputs.ctx, served=served))
         with collected_later():
             state = await look(inputs, ports, release.memory, keys)
             plan = await decide_beside(inputs, state, release.memory, keys)

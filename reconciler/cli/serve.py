@@ -26,12 +26,17 @@ def serve(
     from reconciler.service.config import load_config
     from reconciler.service.config_text import check_text
     from reconciler.service.engine.opening import pooler_problem
+    from reconciler.service.store.opening import place_problem
+    from reconciler.settings import read
 
     loaded = load_config(config, os.environ)
     if check:
+        read(os.environ)
         typer.echo(check_text(loaded))
-        if problem := pooler_problem(loaded.spec.store):
-            typer.echo(f"Warning: {problem}")
+        # Only warnings: the file may be checked on another machine than it is for.
+        for problem in (pooler_problem(loaded.spec.store), place_problem(loaded.spec.store)):
+            if problem:
+                typer.echo(f"Warning: {problem}")
     elif migrate:
         from reconciler.service.store.opening import migrate as bring_up_to_date
 

@@ -53,6 +53,34 @@ def test_a_database_behind_a_pooler_is_warned_of(bare_world: World, tmp_path: Pa
     assert "5432" in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("place", "problem"),
+    [
+        pytest.param("gone/store.db", "its folder does not exist. Make it (`mkdir -p", id="no-folder"),
+        pytest.param(".", "it is a folder. Name a file in it", id="folder"),
+    ],
+)
+def test_a_place_where_no_store_can_be_is_warned_of(
+    bare_world: World, tmp_path: Path, place: str, problem: str
+) -> None:
+    done = bare_world.run(
+        "serve", "--check", "--config", config(tmp_path, store=f"sqlite:///{tmp_path}/{place}")
+    )
+
+    assert done.exit_code == 0
+    assert "Warning: cannot use the store" in done.stdout
+    assert problem in done.stdout
+
+
+def test_the_check_reads_the_environment_as_well(bare_world: World, tmp_path: Path) -> None:
+    bare_world.environ["RECONCILER_CONCURRENCY"] = "many"
+
+    done = bare_world.run("serve", "--check", "--config", config(tmp_path))
+
+    assert done.exit_code == 1
+    assert "RECONCILER_CONCURRENCY is 'many'" in done.stderr
+
+
 def test_an_address_in_use_stops_the_start(bare_world: World, tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -10,7 +10,7 @@ from reconciler.service.store import Store
 from reconciler.service.store.database import Database
 from reconciler.service.store.schema import MIGRATIONS, PREFIX
 from reconciler.service.store.sql import SqlStore
-from reconciler.service.store.sqlite import SqliteDatabase
+from reconciler.service.store.sqlite import SqliteDatabase, check_place
 
 _HINT: Final = (
     "Write `sqlite:///var/store.db` for a file (four slashes where its path begins with one), or"
@@ -54,6 +54,17 @@ def sqlite_path(url: str) -> Path | None:
     if path == ":memory:" or "?" in path or "#" in path or "\x00" in path:
         raise InvalidInput("`store` has a path that is no plain file", hint=_HINT)
     return Path(path)
+
+
+def place_problem(url: str) -> str:
+    """Why the store could not be opened on this machine as it is now; "" for a server, which is not asked."""
+    path = sqlite_path(url)
+    try:
+        if path is not None:
+            check_place(path)
+    except StateError as error:
+        return f"{error}. {error.hint}"
+    return ""
 
 
 async def migrate(url: str) -> None:

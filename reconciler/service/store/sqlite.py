@@ -26,6 +26,24 @@ _SPELLED: Final = {"NAME": "TEXT", "SERIAL_ID": "INTEGER PRIMARY KEY AUTOINCREME
 _WORD: Final = re.compile(r"\b(?:NAME|SERIAL_ID)\b")
 
 
+def check_place(path: Path) -> None:
+    """Refuse a path where no file can be: SQLite would only say that it cannot open it, now and for ever.
+
+    Raises:
+        StateError: its folder does not exist, or it is one.
+    """
+    if not path.parent.is_dir():
+        root = "" if path.is_absolute() else f"; from the root it is `sqlite:////{path}`"
+        raise StateError(
+            f"cannot use the store {path}: its folder does not exist",
+            hint=f"Make it (`mkdir -p {path.parent}`), or choose another path{root}.",
+        )
+    if path.is_dir():
+        raise StateError(
+            f"cannot use the store {path}: it is a folder", hint="Name a file in it, such as `store.db`."
+        )
+
+
 class SqliteDatabase:
     """One file in write-ahead mode: writes in one thread, reads in another, which never waits for them.
 
@@ -41,18 +59,7 @@ class SqliteDatabase:
 
     async def open(self) -> None:
         await self.close()
-        # SQLite would only say that it cannot open the file, now and for ever.
-        if not self._path.parent.is_dir():
-            root = "" if self._path.is_absolute() else f"; from the root it is `sqlite:////{self._path}`"
-            raise StateError(
-                f"cannot use the store {self._path}: its folder does not exist",
-                hint=f"Make it (`mkdir -p {self._path.parent}`), or choose another path{root}.",
-            )
-        if self._path.is_dir():
-            raise StateError(
-                f"cannot use the store {self._path}: it is a folder",
-                hint="Name a file in it, such as `store.db`.",
-            )
+        check_place(self._path)
         writer, reader = _Thread(self._path, "store-writer"), _Thread(self._path, "store-reader")
         try:
             await self._run(writer, self._prepare)

@@ -10,7 +10,7 @@ import pytest
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.routing import Route
 
 from reconciler.service.auth.forms import body_of
@@ -37,8 +37,28 @@ async def _slow(request: Request) -> PlainTextResponse:
     return PlainTextResponse("at last")
 
 
+async def _soon(request: Request) -> PlainTextResponse:
+    await asyncio.sleep(0.2)
+    return PlainTextResponse("here")
+
+
+async def _stream(request: Request) -> StreamingResponse:
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"one"
+        await asyncio.sleep(0.2)
+        yield b"two"
+
+    return StreamingResponse(pieces())
+
+
 APP = Starlette(
-    routes=[Route("/", _page, methods=["GET", "POST"]), Route("/slow", _slow), Route("/deaf", _slow)]
+    routes=[
+        Route("/", _page, methods=["GET", "POST"]),
+        Route("/slow", _slow),
+        Route("/deaf", _slow),
+        Route("/soon", _soon),
+        Route("/stream", _stream),
+    ]
 )
 
 
@@ -104,6 +124,26 @@ async def test_one_connection_takes_many_requests_in_more_time_than_one_has(port
         assert await asyncio.wait_for(reader.readuntil(b"\r\n\r\n2"), 3)
         await asyncio.sleep(0.15)
     writer.close()
+
+
+@pytest.mark.parametrize("path", ["/", "/soon", "/stream"])
+@pytest.mark.parametrize("pause_s", [0.0, 0.1], ids=["at-once", "later"])
+async def test_a_body_that_is_no_http_is_no_failure_of_ours(
+    port: int, path: str, pause_s: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(f"GET {path} HTTP/1.1\r\n".encode() + HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
+    await asyncio.sleep(pause_s)
+    writer.write(b"no length\r\n")
+
+    answer = await asyncio.wait_for(reader.read(), 5)
+    await asyncio.sleep(0.3)
+    writer.close()
+
+    if path != "/stream":
+        assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b" 500 " not in answer
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 def test_the_service_serves_with_these_bounds() -> None:

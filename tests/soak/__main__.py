@@ -58,7 +58,7 @@ def soak(plan: Plan, folder: Path, say: Say) -> bool:
         _counts(say, "  that met a fault", driver.failed)
         say("the faults are over; waiting for rest …")
         ended = time.monotonic()
-        problems = rest(scene, _REST_S)
+        problems = rest(scene, _REST_S, since=time.time())
         say(f"at rest after {time.monotonic() - ended:.0f} s")
         ending = judge(scene)
         say("compared with `reconciler plan`; repairing what waits for a person …")

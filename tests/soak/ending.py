@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,13 +30,13 @@ class Ending:
     counts: Counter[str] = field(default_factory=Counter)
 
 
-def rest(scene: Scene, within_s: float) -> list[str]:
-    """Wait until every Project rests at the newest commit for it; what does not."""
+def rest(scene: Scene, within_s: float, since: float = 0.0) -> list[str]:
+    """Wait until every Project rests at the newest commit for it, looked at since then; what does not."""
     deadline, still = time.monotonic() + within_s, 0
     unsettled: list[str] = ["nothing was asked"]
     while time.monotonic() < deadline:
         try:
-            unsettled = list(_unsettled(scene))
+            unsettled = list(_unsettled(scene, since))
         except OSError as error:
             unsettled = [f"the service does not answer: {error}"]
         still = 0 if unsettled else still + 1
@@ -45,7 +46,7 @@ def rest(scene: Scene, within_s: float) -> list[str]:
     return unsettled
 
 
-def _unsettled(scene: Scene) -> Iterator[str]:
+def _unsettled(scene: Scene, since: float) -> Iterator[str]:
     served = scene.any()
     if served is None:
         yield "no replica runs"
@@ -61,6 +62,8 @@ def _unsettled(scene: Scene) -> Iterator[str]:
             yield f"{project.name} is not known"
         elif row["health"] not in _RESTING:
             yield f"{project.name} is {row['health']}: {row['reason']}"
+        elif not row["last_run_at"] or datetime.fromisoformat(row["last_run_at"]).timestamp() < since:
+            yield f"{project.name} was not looked at since the faults are over"
         elif row["failures"]:
             yield f"{project.name} failed {row['failures']} times: {row['reason']}"
         elif row["revision"] != row["wanted"] and row["revision"] != good[row["source"]]:
@@ -84,14 +87,26 @@ def judge(scene: Scene) -> Ending:
         everywhere = any(not verdict["key"] for verdict in refused)
         keys = {verdict["key"] for verdict in refused}
         stalled = {c["key"] for c in report["conditions"] if c["type"] == "Stalled" and c["status"] == "True"}
+        held = _held(scene, project)
         for change in report["changes"]:
             reason = _reason(change, keys, stalled, everywhere=everywhere, observed=project.observe)
+            if reason is None and change["key"].partition("/")[2] in held:
+                # To a pipeline it looks like a release that was cut off (rule R5).
+                reason = "traffic moved by hand"
             if reason is None:
                 text = f"{change['key']}: {change['action']} {change['reason']} is left over"
                 ending.problems.append(f"{text}: {json.dumps(change['steps'])[:300]}")
             elif reason:
                 ending.counts[f"waits for a person: {reason}"] += 1
     return ending
+
+
+def _held(scene: Scene, project: Project) -> set[str]:
+    """The resources whose traffic the service holds, since somebody moved it."""
+    served = scene.any()
+    assert served is not None
+    rows = served.get(f"/projects/{project.name}/resources?health=drifted&limit=100")["items"]
+    return {row["resource"] for row in rows if row["reason"] == "redirected"}
 
 
 def _reason(

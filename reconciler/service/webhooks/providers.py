@@ -51,9 +51,7 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
         "x-gitlab-event",
         ("webhook-id", "idempotency-key", "x-gitlab-event-uuid"),
     ),
-    "azure-devops": Provider(
-        signatures.azure_devops, "Authorization or the configured header", payloads.azure_devops
-    ),
+    "azure-devops": Provider(signatures.azure_devops, "Authorization", payloads.azure_devops),
     "bitbucket": Provider(
         hmac_in(_BITBUCKET), "X-Hub-Signature", payloads.bitbucket, "x-event-key", ("x-request-uuid",)
     ),
@@ -77,5 +75,5 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
     "gogs": Provider(
         hmac_in(_GOGS), "X-Gogs-Signature", payloads.github, "x-gogs-event", ("x-gogs-delivery",)
     ),
-    "generic": Provider(signatures.generic, "X-Signature or the configured header"),
+    "generic": Provider(signatures.generic, "X-Signature"),
 }

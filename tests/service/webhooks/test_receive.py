@@ -102,6 +102,7 @@ async def test_a_push_without_the_secret_triggers_nothing(name: str) -> None:
         ("github", {"X-Hub-Signature": "sha1=" + "0" * 40}, "SHA-1, which is not safe. Sign with SHA-256."),
         ("github", {"X-Hub-Signature-256": "x"}, "has not the form that this provider sends"),
         ("github", {"X-Hub-Signature-256": "sha256=" + "0" * 64}, "X-Hub-Signature-256 does not match."),
+        ("azure-devops", {}, "There is no Authorization. Set"),
         ("azure-devops-header", {"X-Hook-Key": "x"}, "X-Hook-Key does not match."),
         (
             "gitlab-signed",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from reconciler.errors import ReconcilerError
@@ -23,6 +24,14 @@ class NotSent(ReconcilerError):
         self.retry_after_s = retry_after_s
 
 
+@dataclass(frozen=True)
+class Settled:
+    """The id of the last event that is settled, and how many messages were taken on the way there."""
+
+    id: int
+    sent: int
+
+
 class Channel(Protocol):
     """One way out."""
 
@@ -31,8 +40,8 @@ class Channel(Protocol):
         """The name of its cursor, of its label in metrics and in logs: `notify/ops`, `cloudevents`."""
         ...
 
-    def tell(self, events: Sequence[EventRecord], now: float) -> AsyncIterator[int]:
-        """Send what these events, oldest first, are worth; yields the id of the last one that is settled.
+    def tell(self, events: Sequence[EventRecord], now: float) -> AsyncIterator[Settled]:
+        """Send what these events, oldest first, are worth; yields how far that is settled.
 
         Raises:
             NotSent: what was not yielded is told again later.

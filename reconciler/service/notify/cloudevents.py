@@ -20,7 +20,7 @@ import structlog
 from aiohttp import ClientError, ClientSession, ClientTimeout
 
 from reconciler.service.notify.caller import USER_AGENT, retry_after
-from reconciler.service.notify.channel import NotSent
+from reconciler.service.notify.channel import NotSent, Settled
 from reconciler.service.notify.telling import page
 from reconciler.service.records import EventRecord
 
@@ -60,16 +60,17 @@ class CloudEvents:
         self._session = session
         self._clock = clock
 
-    async def tell(self, events: Sequence[EventRecord], now: float) -> AsyncIterator[int]:
-        """Send one after the other; yields each id once it was taken, refused for good, or given up."""
+    async def tell(self, events: Sequence[EventRecord], now: float) -> AsyncIterator[Settled]:
+        """Send one after the other; yields each once it was taken, refused for good, or given up."""
         for event in events:
             if now - event.at > MOST_AGE_S:
                 log.warning("cloud_event_given_up", id=event.id, age_s=int(now - event.at))
+                yield Settled(event.id, 0)
             else:
-                await self._send(event)
-            yield event.id
+                yield Settled(event.id, int(await self._send(event)))
 
-    async def _send(self, event: EventRecord) -> None:
+    async def _send(self, event: EventRecord) -> bool:
+        """Whether it was taken; False when it never will be."""
         value = cloud_event(event, self._link)
         body = orjson.dumps(value)
         headers = {"Content-Type": CONTENT_TYPE, "User-Agent": USER_AGENT}
@@ -84,10 +85,10 @@ class CloudEvents:
             # The address may hold a token, and the cause holds the address.
             raise NotSent(f"the webhook does not answer: {type(error).__name__}", hint=_HINT) from None
         if 200 <= status < 300:
-            return
+            return True
         if status in _NEVER:
             log.warning("cloud_event_refused", id=event.id, status=status, hint=_HINT)
-            return
+            return False
         pause_s = min(retry_after(later, self._clock()) or 0.0, _LONGEST_PAUSE_S)
         raise NotSent(f"the webhook answered {status}", retry_after_s=pause_s, hint=_HINT)
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from reconciler.errors import InvalidInput
 from reconciler.service.config_spec import NotifySpec
-from reconciler.service.notify.channel import NotSent
+from reconciler.service.notify.channel import NotSent, Settled
 from reconciler.service.notify.telling import Message, messages, things, wanted
 from reconciler.service.records import EventRecord
 from reconciler.service.store import Store
@@ -41,19 +41,20 @@ class Notices:
     def name(self) -> str:
         return f"notify/{self._spec.name}"
 
-    async def tell(self, events: Sequence[EventRecord], now: float) -> AsyncIterator[int]:
-        """Send the news among these events, then yield the last one's id.
+    async def tell(self, events: Sequence[EventRecord], now: float) -> AsyncIterator[Settled]:
+        """Send the news among these events, then yield the last one.
 
         What was told is remembered after each message: a crash in between tells one message again.
         """
         mine = [event for event in events if wanted(self._spec, event, now)]
         names = dict.fromkeys(name for event in mine for name in things(event))
         told = {name: await self._store.cursor(self._cursor(name)) for name in names}
-        for message in messages(self._spec, mine, told, now, self._link):
+        due = messages(self._spec, mine, told, now, self._link)
+        for message in due:
             await self._send(message)
             for name, stamp in message.told.items():
                 await self._store.move_cursor(self._cursor(name), stamp)
-        yield events[-1].id
+        yield Settled(events[-1].id, len(due))
 
     def _cursor(self, thing: str) -> str:
         return f"told/{self._spec.name}/{thing}"

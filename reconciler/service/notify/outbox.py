@@ -111,7 +111,8 @@ class Outbox:
         try:
             async with asyncio.timeout(_BUDGET_S):
                 async for settled in line.channel.tell(events, now):
-                    await store.move_cursor(name, settled)
+                    await store.move_cursor(name, settled.id)
+                    self._deps.metrics.reports.labels(name, "sent").inc(settled.sent)
         except TimeoutError:
             return 0.0
         except NotSent as error:
@@ -119,7 +120,6 @@ class Outbox:
         if line.failures:
             log.info("report_recovered", channel=name, after=line.failures)
         line.failures = 0
-        self._deps.metrics.reports.labels(name, "sent").inc()
         return 0.0 if len(events) == _AT_ONCE.limit else None
 
     def _failed(self, line: _Line, error: NotSent, now: float) -> float:

@@ -146,6 +146,7 @@ async def test_all_events_come_in_order_through_failures(store: Store) -> None:
             for _ in range(8):
                 if await here.flush(later_s=400) is None:
                     break
+            assert (here.sent("cloudevents", "sent"), here.sent("cloudevents", "failed")) == (6, 5)
 
         ids = [json.loads(raw)["id"].partition("-")[0] for _, raw in hook.got]
         assert ids == ["1", "2", "2", "2", "2", "3", "3", "3", "4", "5", "6"]
@@ -168,6 +169,7 @@ async def test_an_event_that_is_refused_for_good_does_not_stop_the_rest(store: S
             async with office(store, {}, cloud_events={"url": hook.url}) as here:
                 await here.happen(event("drift"), event("failure"))
                 assert await here.flush() is None
+                assert here.sent("cloudevents", "sent") == 1
 
         assert len(hook.got) == 2
         assert [(line["event"], line["status"]) for line in logs] == [("cloud_event_refused", 413)]

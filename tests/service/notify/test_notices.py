@@ -46,6 +46,16 @@ async def test_an_event_becomes_a_message_with_a_link(store: Store) -> None:
         assert here.sent("notify/ops", "sent") == 1
 
 
+async def test_what_nobody_wants_to_hear_is_not_counted_as_sent(store: Store) -> None:
+    async with receiving() as ops, office(store, {"OPS": address(ops)}, notify=[OPS]) as here:
+        await here.happen(event("suspended"))
+        await here.flush()
+        await here.happen(event("failure", project="prod"), event("failure", project="stage"))
+        await here.flush()
+
+        assert here.sent("notify/ops", "sent") == len(ops.got) == 2
+
+
 async def test_nothing_is_told_twice_over_restarts(store: Store) -> None:
     async with receiving() as ops:
         for _ in range(3):

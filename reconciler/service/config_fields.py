@@ -20,6 +20,8 @@ NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _HEADER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,99}")
+# Projects of Azure DevOps may have spaces in their names.
+_REPOSITORY: Final = re.compile(r"[^/\s?#]+(?: [^/\s?#]+)*(?:/[^/\s?#]+(?: [^/\s?#]+)*)+")
 _GIT_URLS: Final = "Write https://HOST/PATH.git, ssh://git@HOST/PATH.git, git@HOST:PATH.git or file:///PATH."
 _LISTENS: Final = "Write HOST:PORT, for example 127.0.0.1:8080, 0.0.0.0:8080 or [::]:8080."
 # Never on two sides of a name: git refuses the same (git-check-ref-format).
@@ -174,7 +176,7 @@ def _page_url(value: str) -> None:
 
 
 def _repository(value: str) -> None:
-    if not re.fullmatch(r"[^/\s?#]+(/[^/\s?#]+)+", value) or ".." in value:
+    if not _REPOSITORY.fullmatch(value) or ".." in value:
         raise ValueError(
             f"`{value[:80]}` is no repository | Write `owner/name`, on Azure DevOps `project/repository`."
         )

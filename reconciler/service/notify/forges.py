@@ -137,7 +137,7 @@ def open_forge(spec: ForgeSpec, token: str, source_url: str, session: ClientSess
 
 
 def _repository(spec: ForgeSpec) -> str:
-    """The repository's name; a space, which projects of Azure DevOps may have, is written as `%20`."""
+    """The repository's name; a space, which projects of Azure DevOps may have, may be written as `%20`."""
     return unquote(spec.repository).strip("/")
 
 

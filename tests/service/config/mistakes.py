@@ -79,6 +79,7 @@ MISTAKES = [
     pytest.param(SOURCE.replace("github.com", "git.corp.example") + "  forge: {provider: github, repository: a/b, token: {env: HOOK}}\n", "`git.corp.example` is not github.com, and its API is not named (Add `url`", id="forge"),
     pytest.param(source("forge: {provider: github, repository: a/b, token: {env: HOOK}, url: 'http://api.example'}"), "plain http would send secrets in the open", id="forge-http"),
     pytest.param(source("forge: {provider: github, repository: b, token: {env: HOOK}}"), "`b` is no repository (Write `owner/name`", id="repository"),
+    pytest.param(source('forge: {provider: github, repository: "a /b", token: {env: HOOK}}'), "`a /b` is no repository (Write `owner/name`", id="repository-space"),
     pytest.param(TWO.replace("others", "agents") + "  url: https://a.example/b.git\n", "5:9: sources.1.name: the name `agents` is already that of source 1", id="same-name"),
     pytest.param(TWO + "  url: git@github.com:acme/agents.git\n", "5:3: sources.1.projects: the same Projects of the same repository as in source `agents`", id="same-source"),
     pytest.param(TWO + "  url: https://github.com/acme/agents\n  path: prod\n", "the same Projects of the same repository", id="folder-within"),

@@ -26,7 +26,7 @@ SECRET = Secret(env="TOKEN")
 SERVERS: dict[str, tuple[type[ForgeServer], str, str]] = {
     "github": (GitHubServer, "acme/agents", "/"),
     "gitlab": (GitLabServer, "acme/platform/agents", "/api/v4"),
-    "azure-devops": (AzureServer, "Team%20A/agents", "/acme"),
+    "azure-devops": (AzureServer, "Team A/agents", "/acme"),
 }
 
 

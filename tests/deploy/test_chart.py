@@ -191,6 +191,17 @@ def test_pods_restart_only_for_what_takes_a_restart(change: dict[str, Any], rest
     assert (restarts_for(after) != restarts_for(before)) == restarts
 
 
+@pytest.mark.parametrize(("secret", "restarts"), [("secretEnv", True), ("secretFiles", False)])
+def test_pods_restart_for_variables_that_the_chart_keeps_and_read_files_again(
+    secret: str, restarts: bool
+) -> None:
+    before = {**example("postgresql"), secret: {"existing": "", "data": {"PGPASSWORD": "old"}}}
+    after = {**before, secret: {"existing": "", "data": {"PGPASSWORD": "new"}}}
+
+    assert (restarts_for(after) != restarts_for(before)) == restarts
+    assert restarts_for({**before, secret: {"existing": "mine"}}) == restarts_for(example("postgresql"))
+
+
 def test_the_claim_outlives_the_release() -> None:
     claim = render(example("sqlite")).one("PersistentVolumeClaim")
 

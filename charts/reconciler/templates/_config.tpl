@@ -76,5 +76,5 @@ Stop with everything that is wrong between the values; what a single value may b
 {{/* What only a restart takes over; a change of anything else reaches the running pods by itself. */}}
 {{- define "reconciler.restartsFor" -}}
 {{- $limits := default dict .Values.config.limits -}}
-{{- list .Values.config.listen .Values.config.store (get $limits "reconciles") | toJson | sha256sum -}}
+{{- list .Values.config.listen .Values.config.store (get $limits "reconciles") .Values.secretEnv.data | toJson | sha256sum -}}
 {{- end -}}

@@ -18,6 +18,7 @@ from reconciler.errors import InvalidInput, ReconcilerError, explain
 from reconciler.log import mask_with, set_up_service
 from reconciler.masking import Masker
 from reconciler.service.config import Config, Configured, load_config
+from reconciler.service.config_fields import is_loopback, listen_at
 from reconciler.service.config_secrets import path_of
 from reconciler.service.config_spec import Secret, ServiceSpec
 from reconciler.service.metrics import Metrics
@@ -95,6 +96,7 @@ class Watching:
             new = await asyncio.to_thread(load_config, old.path, self.environ)
             await self._take(old, new)
         except InvalidInput as error:
+            self.configured.current = old
             self._reject([*map(str, error.problems)] or [_told(error)])
         except ReconcilerError as error:
             self.configured.current = old
@@ -107,6 +109,12 @@ class Watching:
 
     async def _take(self, old: Config, read: Config) -> None:
         waiting = _needs_restart(old.spec, read.spec)
+        if read.spec.auth is None and not is_loopback(listen_at(old.spec.listen)[0]):
+            # The file is right for the address that it names, and we listen at another one until the restart.
+            raise InvalidInput(
+                f"`auth` was removed while the service listens at {old.spec.listen}",
+                hint="Restart it to listen elsewhere; until then everybody there would be admin.",
+            )
         new = Config(read.path, _as_started(read.spec, old.spec), read.secrets)
         differs = changes(old, new)
         if differs:

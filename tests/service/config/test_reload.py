@@ -182,6 +182,29 @@ async def test_a_mounted_configmap_is_swapped_by_its_link(tmp_path: Path) -> Non
     assert configured.current.spec.log == "error"
 
 
+async def test_a_sign_in_stays_until_the_restart_that_closes_the_address(tmp_path: Path) -> None:
+    """The file is right: at the address that it names, everybody is on this machine."""
+    secret_file(tmp_path, "tokens", "ci: sha256:" + "0" * 64 + "\n")
+    signed = "auth: {tokens: tokens, roles: [{role: admin, tokens: [ci]}]}\n"
+    config = loaded(tmp_path, SOURCE + "listen: 0.0.0.0:8080\n" + signed)
+    configured, heard = Configured(config), Heard()
+    place = Place(config.path, configured, heard, Watching(configured, {}, heard.changed), Metrics())
+    await place.watching.look(at_once=True)
+
+    place.write(SOURCE + "listen: 127.0.0.1:8080\n")
+    await place.looks()
+
+    assert place.configured.current is config
+    (problem,) = place.configured.rejected
+    assert "`auth` was removed while the service listens at 0.0.0.0:8080" in problem
+    assert "Restart it" in problem
+
+    place.write(SOURCE + "listen: 127.0.0.1:8080\n" + signed)
+    await place.looks()
+
+    assert place.configured.rejected == ("`listen` was changed, which takes a restart",)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "name"),
     [

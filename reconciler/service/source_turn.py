@@ -66,14 +66,25 @@ class SourceTurns:
         if spec is None:
             return await self._unwatched(name)
         record = await self._deps.store.source(name) or SourceRecord(name, spec.url, spec.ref or "")
+        pause_s = float(seconds(spec.interval))
         try:
             await self._look(spec, record)
         except ReconcilerError as error:
             await self._unread(record, error)
+            pause_s = min(pause_s, self._retry_s(record))
         if spec.forge is not None and spec.forge.pull_requests:
             await self._deps.engine.trigger(f"pulls/{name}", "source")
         spread = 1 + random.uniform(-1, 1) * spec.jitter_percent / 100
-        return Again(seconds(spec.interval) * spread, "poll")
+        return Again(pause_s * spread, "poll")
+
+    def _retry_s(self, record: SourceRecord) -> float:
+        """How long to wait after a failure: as long as it failed already, so twice as long each time.
+
+        The webhook of what was pushed meanwhile will not come again.
+        """
+        backoff, now = self._deps.configured.current.spec.backoff, self._deps.now()
+        stale_s = now - record.stale_since if record.stale_since else 0.0
+        return min(max(stale_s, float(seconds(backoff.first))), float(seconds(backoff.longest)))
 
     async def _look(self, spec: SourceSpec, record: SourceRecord) -> None:
         deps, now = self._deps, self._deps.now()

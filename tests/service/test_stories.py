@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import socket
 import time
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import structlog.testing
 
 from reconciler.service.records import Approved, Pin, Suspension
 from tests.service.living import living
+from tests.source.repos import git_server
 from tests.world import World, hosted, prompt
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
@@ -175,6 +177,24 @@ async def test_a_source_that_cannot_be_fetched_keeps_the_state_and_deletes_nothi
         await life.health("in-sync")
         assert await life.events("source-recovered") == ["source agents can be read again"]
         await idle(life)
+
+
+async def test_a_push_is_found_soon_after_the_server_that_its_webhook_could_not_be_asked(
+    world: World, tmp_path: Path
+):
+    """Whoever has webhooks polls once an hour: a webhook that meets an outage must not wait for that."""
+    world.agent("triage")
+    world.commit()
+    with socket.create_server(("127.0.0.1", 0)) as place:
+        port = place.getsockname()[1]
+    source = {"url": f"http://127.0.0.1:{port}/{world.repo.name}"}
+    async with living(world, tmp_path, source=source, backoff={"first": "1s"}) as life:
+        assert "cannot read" in (await life.until(lambda: life.events("source-stale")))[0]
+
+        with git_server(world.repo.parent, port=port):
+            await life.until(lambda: world.names() == ["triage"])
+            assert await life.events("source-recovered") == ["source agents can be read again"]
+            await idle(life)
 
 
 @pytest.mark.rule("V3")

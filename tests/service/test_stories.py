@@ -179,9 +179,7 @@ async def test_a_source_that_cannot_be_fetched_keeps_the_state_and_deletes_nothi
         await idle(life)
 
 
-async def test_a_push_is_found_soon_after_the_server_that_its_webhook_could_not_be_asked(
-    world: World, tmp_path: Path
-):
+async def test_a_source_that_failed_is_looked_at_again_before_its_interval(world: World, tmp_path: Path):
     """Whoever has webhooks polls once an hour: a webhook that meets an outage must not wait for that."""
     world.agent("triage")
     world.commit()

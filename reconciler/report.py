@@ -145,9 +145,15 @@ def project_report(command: str, run: ProjectRun, now: int) -> ProjectReport:
     """The report of one Project; everything in it is masked already."""
     plan = run.plan
     if plan is None:
-        zero = dict.fromkeys(COUNTS, 0)
         return ProjectReport(
-            run.name, run.endpoint, "", ExitCode.ERROR, zero, notes=run.notes, failed=run.failed
+            run.name,
+            run.endpoint,
+            digest="",
+            exit_code=ExitCode.ERROR,
+            summary=dict.fromkeys(COUNTS, 0),
+            conditions=(Condition("", "Ready", False, "Failed", "", now),),
+            notes=run.notes,
+            failed=run.failed,
         )
     mask = run.masker
     failed = run.failed is not None

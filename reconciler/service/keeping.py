@@ -212,7 +212,7 @@ class Keeping:
             digest=approval_digest(ran.plan) if ran.plan is not None and ran.asked else "",
             asks=ran.asked,
             summary={**report.summary, **_counts(old, counts)},
-            conditions=tuple(c for c in value["conditions"] if not c["key"]),
+            conditions=old.conditions if ran.blind else tuple(c for c in value["conditions"] if not c["key"]),
             resources=sum(counts.values()) if known else old.resources,
             last_run=ran.id,
             last_run_at=now,

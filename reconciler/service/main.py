@@ -84,9 +84,10 @@ async def running(config: Config, settings: Settings, environ: Mapping[str, str]
         listener = stack.enter_context(_listen(config.spec.listen))
         store = open_store(config.spec.store)
         stack.push_async_callback(store.close)
-        await store.open()
+        # Before the store is opened, which migrates it: another process may be at work on the file.
         engine = open_engine(config.spec.store, concurrency=config.spec.limits.reconciles)
         stack.push_async_callback(engine.close)
+        await store.open()
         deps = Deps(Configured(config), store, engine, Metrics(), time.time, _replica(environ))
         stack.push_async_callback(asyncio.to_thread, wiring.close)
         stop, watchdog = asyncio.Event(), Watchdog()

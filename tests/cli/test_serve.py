@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 from pathlib import Path
@@ -94,11 +95,28 @@ def test_an_address_in_use_stops_the_start(bare_world: World, tmp_path: Path) ->
     assert "`listen`" in done.stderr
 
 
-async def test_a_second_process_on_one_file_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["store.db", "link.db", "folder/../store.db", "also/store.db"])
+async def test_a_second_process_on_one_file_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link.db").symlink_to("store.db")
+    (tmp_path / "also").symlink_to(tmp_path)
     first = open_engine(f"sqlite:///{tmp_path}/store.db", concurrency=1)
     try:
         with pytest.raises(StateError, match=r"store\.db") as refused:
-            open_engine(f"sqlite:///{tmp_path}/store.db", concurrency=1)
+            open_engine(f"sqlite:///{tmp_path}/{name}", concurrency=1)
         assert refused.value.hint
     finally:
         await first.close()
+
+
+async def test_a_second_process_leaves_the_store_alone(bare_world: World, tmp_path: Path) -> None:
+    """A newer one would migrate it under the first."""
+    first = open_engine(f"sqlite:///{tmp_path}/store.db", concurrency=1)
+    try:
+        path = config(tmp_path, listen="127.0.0.1:0")
+        done = await asyncio.to_thread(bare_world.run, "serve", "--config", path)
+    finally:
+        await first.close()
+
+    assert "another process of the service uses" in done.stderr
+    assert not (tmp_path / "store.db").exists()

@@ -31,7 +31,8 @@ def open_engine(
     if scheme == "sqlite":
         from reconciler.service.engine.embedded import Embedded
 
-        path = Path(rest.removeprefix("/"))
+        # By whatever name: two processes that took different locks would both write.
+        path = Path(rest.removeprefix("/")).resolve()
         return Embedded(path, concurrency=concurrency, grace_s=grace_s, pauses=pauses)
     try:
         from reconciler.service.engine.replicas import Replicas

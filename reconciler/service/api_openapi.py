@@ -29,6 +29,7 @@ _PROBLEMS: Final = {
     "404": "There is no such thing, or whoever asks may not know of it.",
     "409": "It does not fit how things are now.",
     "429": "Asked too often; `Retry-After` says for how long.",
+    "500": "The service failed, and its log says why.",
     "503": "The store does not answer.",
 }
 

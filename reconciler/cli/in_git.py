@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from reconciler.errors import InvalidInput, Place
 
 if TYPE_CHECKING:
     from reconciler.cli.target import Target
     from reconciler.loading import Loaded
+
+_VERSION: Final = re.compile(r"[1-9][0-9]{0,9}")
 
 
 @dataclass(frozen=True)
@@ -32,12 +35,16 @@ def edit(path: str, target: Target, version: str | None, why: str) -> Edited:
         version: the version to serve; None removes it, so that the newest one is released again.
 
     Raises:
-        InvalidInput: there is no such agent, its manifest cannot be edited safely, or what it says afterwards
-            is not what was asked; the file is then as it was.
+        InvalidInput: the version is none, there is no such agent, its manifest cannot be edited safely, or
+            what it says afterwards is not what was asked; the file is then as it was.
         SourceError: the checkout cannot be read.
     """
     from reconciler.cli.release_version import with_version
 
+    if version is not None and not _VERSION.fullmatch(version):
+        raise InvalidInput(
+            f"{version[:40]!r} is no version", hint="Write the number of a version, such as 7."
+        )
     loaded = _loaded(path, target)
     place = _place(loaded, target)
     file = Path(loaded.snapshot.root) / place.file

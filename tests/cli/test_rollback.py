@@ -173,6 +173,19 @@ def test_a_manifest_that_cannot_say_it_stays_as_it_was(
     assert world.git("status", "--porcelain") == ""
 
 
+@pytest.mark.parametrize("version", ["abc", "0", "v7", '7"}, x: {"', "1" * 11])
+def test_what_is_no_version_never_gets_into_a_manifest(world: World, version: str) -> None:
+    world.agent("triage")
+    world.commit()
+
+    done = world.run("rollback", "prod/Agent/triage", "--to", version, "--in-git", str(world.repo))
+
+    assert done.exit_code == 1
+    assert "is no version" in done.stderr
+    assert "Write the number of a version, such as 7." in done.stderr
+    assert world.git("status", "--porcelain") == ""
+
+
 def test_a_patch_that_decides_the_version_is_not_fought(world: World) -> None:
     patch = {"target": {"kind": "Agent", "name": "triage"}, "merge": {"spec": {"release": {"version": "3"}}}}
     world.project("prod", patches=[patch])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator, Field, StrictInt, StrictStr, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, StrictInt, StrictStr, model_validator
 
 from reconciler.globs import compiled
 from reconciler.service.config_fields import (
@@ -24,6 +24,7 @@ from reconciler.service.config_fields import (
 )
 from reconciler.strict_model import Strict
 
+_LONGEST_SILENCE_S: Final = 3600
 _UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -105,12 +106,21 @@ class SignaturesSpec(Strict):
         return self
 
 
+def _silence(span: str) -> str:
+    # libgit2 refuses more than 24 days, and would say so by a crash of the whole service.
+    if seconds(span) > _LONGEST_SILENCE_S:
+        raise ValueError(
+            f"`{span}` is more than an hour | Lower it; a server that works says something sooner."
+        )
+    return span
+
+
 class SourceLimitsSpec(Strict):
     """How much one repository may send, and how long its server may stay silent."""
 
     megabytes: StrictInt = Field(default=500, ge=1, le=10_000)
     files: StrictInt = Field(default=100_000, ge=1, le=100_000)
-    timeout: Span = "60s"
+    timeout: Annotated[Span, AfterValidator(_silence)] = "60s"
 
 
 class ForgeSpec(Strict):

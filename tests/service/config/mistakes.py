@@ -30,6 +30,7 @@ MISTAKES = [
     pytest.param(source("ref: 5"), "5:8: sources.0.ref: expected text, found `5` (Quote it.)", id="number-as-text"),
     pytest.param(SOURCE.replace("sqlite:///", "sqlite://"), "`postgresql://USER@HOST/DATABASE`", id="user-in-remedy"),
     pytest.param(source("interval: 5 min"), "`5 min` is no span of time (Write `30s`", id="span"),
+    pytest.param(source("limits: {timeout: 2h}"), "5:21: sources.0.limits.timeout: `2h` is more than an hour (Lower it", id="timeout"),
     pytest.param(source("jitter_percent: 120"), "`120` is more than 100 (Lower it.)", id="percent"),
     pytest.param(SOURCE.replace("agents\n", "My Agents\n", 1), "3:9: sources.0.name: `My Agents` is no name", id="name"),
     pytest.param(SOURCE.replace("https://github.com/acme/agents.git", "./agents"), "sources.0.url: this is a path", id="path"),

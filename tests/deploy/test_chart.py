@@ -169,6 +169,25 @@ def test_the_network_policy_lets_the_store_through() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("store", "ports"),
+    [
+        pytest.param("postgresql://u@db/r", [5432], id="default"),
+        pytest.param("postgresql://u@one:5433,two:5434,three/r", [5433, 5434, 5432], id="several-hosts"),
+        pytest.param("postgresql://u@[fd00::1]/r?sslmode=require", [5432], id="ipv6"),
+        pytest.param("postgresql://u@db/r?sslmode=require&port=6000,6001", [6000, 6001], id="parameter"),
+        pytest.param("postgresql:///r?host=a,b&port=6000", [6000], id="hosts-as-parameter"),
+    ],
+)
+def test_the_network_policy_lets_every_server_of_the_store_through(store: str, ports: list[int]) -> None:
+    values = example("everything")
+    values["config"]["store"] = store
+
+    egress = render(values).one("NetworkPolicy")["spec"]["egress"]
+
+    assert [port["port"] for port in egress[1]["ports"]] == [443, 22, *ports]
+
+
 def restarts_for(values: dict[str, Any]) -> str:
     annotations = render(values).one("Deployment")["spec"]["template"]["metadata"]["annotations"]
     return str(annotations["reconciler/restarts-for"])

@@ -9,9 +9,17 @@
 {{- if hasPrefix "sqlite:" .Values.config.store }}yes{{ end -}}
 {{- end -}}
 
-{{- define "reconciler.storePort" -}}
-{{- $host := (urlParse .Values.config.store).host -}}
-{{- default "5432" (regexFind "[0-9]+$" (regexFind ":[0-9]+$" $host)) -}}
+{{/* Ports of the store's servers with a space between them; libpq takes several, and a parameter before the host's. */}}
+{{- define "reconciler.storePorts" -}}
+{{- $ports := list -}}
+{{- with regexFind "[?&]port=[0-9,]+" .Values.config.store -}}
+{{- $ports = splitList "," (regexFind "[0-9,]+$" .) -}}
+{{- else -}}
+{{- range splitList "," (regexReplaceAll "^[a-z]+://([^/?]*).*$" $.Values.config.store "${1}") -}}
+{{- $ports = append $ports (default "5432" (regexFind "[0-9]+$" (regexFind ":[0-9]+$" .))) -}}
+{{- end -}}
+{{- end -}}
+{{- uniq $ports | join " " -}}
 {{- end -}}
 
 {{- define "reconciler.secretFiles" -}}

@@ -188,6 +188,14 @@ def test_the_network_policy_lets_every_server_of_the_store_through(store: str, p
     assert [port["port"] for port in egress[1]["ports"]] == [443, 22, *ports]
 
 
+@pytest.mark.parametrize("text", ["\n", "a\n\n", " a\n", "-----BEGIN\nx\n", ""])
+def test_variables_keep_their_line_ends(text: str) -> None:
+    env = [{"name": "TEXT", "value": text}]
+
+    for _, pod in render({**example("postgresql"), "env": env, "secretEnv": {"existing": ""}}).pods():
+        assert pod["spec"]["containers"][0]["env"] == env
+
+
 def restarts_for(values: dict[str, Any]) -> str:
     annotations = render(values).one("Deployment")["spec"]["template"]["metadata"]["annotations"]
     return str(annotations["reconciler/restarts-for"])

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import math
 import time
-from collections.abc import Mapping
+import weakref
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Final, TypeVar
 
 from reconciler.desired import DesiredProject
 from reconciler.errors import SourceError
@@ -16,6 +20,11 @@ from reconciler.service.config import Config
 from reconciler.service.config_spec import SourceSpec
 from reconciler.service.source import Checkout, SourceReader
 from reconciler.settings import Settings
+
+T = TypeVar("T")
+
+# More than there are turns at once by default; each only waits for a server, or parses.
+_MOST_THREADS: Final = 32
 
 
 @dataclass
@@ -41,6 +50,10 @@ class Checkouts:
         self._settings = settings
         self.environ = environ
         self._held: dict[str, _Held] = {}
+        # Also those that a reload replaced: one may still wait for its server.
+        self._readers: weakref.WeakSet[SourceReader] = weakref.WeakSet()
+        # Of its own: servers that hang would take the few threads that everything else shares.
+        self._threads = ThreadPoolExecutor(_MOST_THREADS, "source")
         self._good: dict[str, tuple[Loaded, DesiredProject]] = {}
 
     def configure(self, config: Config) -> None:
@@ -50,8 +63,15 @@ class Checkouts:
             old, identity = self._held.get(spec.name), (spec, _secrets(spec, config))
             if old is None or old.identity != identity:
                 old = _Held(SourceReader(spec, config, self._settings, self.environ), identity)
+                self._readers.add(old.reader)
             kept[spec.name] = old
         self._held = kept
+
+    def close(self) -> None:
+        """Wait for no server any more."""
+        for reader in tuple(self._readers):
+            reader.close()
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     def __contains__(self, source: str) -> bool:
         return source in self._held
@@ -76,7 +96,7 @@ class Checkouts:
         held = self._of(source)
         # What it said before counts no more while it is asked, and after it gave no answer.
         held.asked_at = -math.inf
-        head = await asyncio.to_thread(held.reader.head)
+        head = await self._in_thread(held.reader.head)
         held.asked_at = time.monotonic()
         return head
 
@@ -94,13 +114,17 @@ class Checkouts:
         async with held.lock:
             if held.newest is not None and commit and held.newest.commit == commit:
                 return held.newest
-            checkout = await asyncio.to_thread(held.reader.checkout, commit)
+            checkout = await self._in_thread(lambda: held.reader.checkout(commit))
             if held.newest is None or checkout.commit != held.newest.commit:
                 held.newest = checkout
                 for changes in (held.changed, held.untold):
                     for name, keys in checkout.changed.items():
                         changes[name] = _together(changes.get(name, frozenset()), keys)
             return checkout
+
+    async def _in_thread(self, read: Callable[[], T]) -> T:
+        context = contextvars.copy_context()
+        return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: context.run(read))
 
     def newest(self, source: str) -> Checkout | None:
         """What was read last in this process."""

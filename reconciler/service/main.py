@@ -194,6 +194,7 @@ class _Parts:
 
     async def close(self) -> None:
         """End every connection."""
+        self.checkouts.close()
         await self.outbox.close()
         await self.connections.close()
 

@@ -93,6 +93,10 @@ class Mirror:
         self._renewing: threading.Thread | None = None
         self._listing: tuple[Generation, Listing] | None = None
 
+    def close(self) -> None:
+        """Wait for the server no more."""
+        self._calls.abandon()
+
     def head(self, ref: str | None = None) -> tuple[str, str]:
         """Full name and commit of a ref now, of the source's own where none is given.
 

@@ -74,6 +74,10 @@ class SourceReader:
         self._name = ""
         self._alone = threading.Lock()
 
+    def close(self) -> None:
+        """Wait for the server no more; from any thread."""
+        self._mirror.close()
+
     def head(self) -> str:
         """The commit that the source's ref points to now, by one question to the server.
 

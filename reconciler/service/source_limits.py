@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -79,6 +80,8 @@ class Calls:
         self._url = url
         self._limits = limits
         self._left: list[threading.Thread] = []
+        self._under_way: set[Future[Any]] = set()
+        self._abandoned = False
         # Process-wide in libgit2, in milliseconds; each source's own limit is watched here.
         _silence["longest"] = max(_silence["longest"], limits.silence_s)
         longest_ms = max(1, int(_silence["longest"] * 1000))
@@ -97,6 +100,21 @@ class Calls:
                 hint="The server or a proxy answers a little and never ends; check both.",
             )
         done: Future[T] = Future()
+        self._under_way.add(done)
+        try:
+            return self._answer(done, call, watched)
+        finally:
+            self._under_way.discard(done)
+
+    def abandon(self) -> None:
+        """Wait for no call any more: who does hears so at once, and later callers as well."""
+        self._abandoned = True
+        for done in tuple(self._under_way):
+            _settle(done, error=self._over())
+
+    def _answer(self, done: Future[T], call: Callable[[], T], watched: Watched) -> T:
+        if self._abandoned:
+            raise self._over()
         thread = threading.Thread(target=_into, args=(done, call), name="git", daemon=True)
         started = watched.heard_at = time.monotonic()
         thread.start()
@@ -114,6 +132,9 @@ class Calls:
                 self._left.append(thread)
                 raise self._late(now - started >= self._limits.whole_s)
 
+    def _over(self) -> SourceUnreachable:
+        return SourceUnreachable(f"{self._url.url} is not asked any more", hint="The service stops.")
+
     def _late(self, whole: bool) -> SourceUnreachable:
         if whole:
             return SourceUnreachable(
@@ -128,6 +149,17 @@ class Calls:
 
 def _into(done: Future[T], call: Callable[[], T]) -> None:
     try:
-        done.set_result(call())
+        result = call()
     except BaseException as error:  # noqa: BLE001 - handed to the thread that waits, which raises it
-        done.set_exception(error)
+        _settle(done, error=error)
+    else:
+        _settle(done, result)
+
+
+def _settle(done: Future[T], result: T | None = None, *, error: BaseException | None = None) -> None:
+    # Whoever comes second comes too late: the call ends while it is abandoned.
+    with contextlib.suppress(InvalidStateError):
+        if error is not None:
+            done.set_exception(error)
+        else:
+            done.set_result(result)  # type: ignore[arg-type]

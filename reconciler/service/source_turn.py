@@ -17,6 +17,7 @@ from reconciler.service.checkouts import Checkouts
 from reconciler.service.config_spec import SourceSpec, seconds
 from reconciler.service.deps import Deps
 from reconciler.service.engine import Again, Turn
+from reconciler.service.places import Places
 from reconciler.service.records import (
     PROJECT_SETTINGS,
     EventRecord,
@@ -37,6 +38,8 @@ _MOST_ROWS: Final = 1000
 # Turns of a source that we do not know come again this soon, for as long after somebody looked at it last.
 _UNKNOWN_S: Final = 60.0
 _UNKNOWN_FOR_S: Final = 3600.0
+# Until a source is looked at whose server is asked for others already.
+_PLACE_S: Final = (0.5, 1.5)
 # Of a Project's row, what its runs found: one may end while its source is looked at.
 _FOUND: Final = tuple(
     field.name for field in fields(ProjectRecord) if field.name not in ("name", *PROJECT_SETTINGS)
@@ -56,6 +59,7 @@ class SourceTurns:
         self._wanted: dict[str, str] = {}
         # By source: Projects that it has too and does not get, and whose they are.
         self._taken: dict[str, set[str]] = {}
+        self._places = Places()
         # Two sources that tell at once would both find that nobody has what they have.
         self._telling = asyncio.Lock()
 
@@ -67,11 +71,15 @@ class SourceTurns:
             return await self._unwatched(name)
         record = await self._deps.store.source(name) or SourceRecord(name, spec.url, spec.ref or "")
         pause_s = float(seconds(spec.interval))
-        try:
-            await self._look(spec, record)
-        except ReconcilerError as error:
-            await self._unread(record, error)
-            pause_s = min(pause_s, self._retry_s(record))
+        places = self._deps.configured.current.spec.limits.reconciles
+        with self._places.at(spec.url, max(1, places // 2)) as free:
+            if not free:
+                return Again(random.uniform(*_PLACE_S), "waits")
+            try:
+                await self._look(spec, record)
+            except ReconcilerError as error:
+                await self._unread(record, error)
+                pause_s = min(pause_s, self._retry_s(record))
         if spec.forge is not None and spec.forge.pull_requests:
             await self._deps.engine.trigger(f"pulls/{name}", "source")
         spread = 1 + random.uniform(-1, 1) * spec.jitter_percent / 100

@@ -96,7 +96,7 @@ def config_of(world: World, folder: Path, **more: Any) -> Config:
     spec = {
         "listen": "127.0.0.1:0",
         "store": f"sqlite:///{folder}/service.db",
-        "sources": [source | more.pop("source", {})],
+        "sources": [*more.pop("more_sources", []), source | more.pop("source", {})],
         **more,
     }
     path = folder / "service.yaml"

@@ -16,7 +16,7 @@ import structlog.testing
 
 from reconciler.service.records import Approved, Pin, Suspension
 from tests.service.living import living
-from tests.source.repos import git_server
+from tests.source.repos import black_hole, git_server
 from tests.world import World, hosted, prompt
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
@@ -192,6 +192,19 @@ async def test_a_source_that_failed_is_looked_at_again_before_its_interval(world
         with git_server(world.repo.parent, port=port):
             await life.until(lambda: world.names() == ["triage"])
             assert await life.events("source-recovered") == ["source agents can be read again"]
+            await idle(life)
+
+
+async def test_a_git_server_that_hangs_holds_up_nobody_else(world: World, tmp_path: Path):
+    world.agent("triage")
+    world.commit()
+    with black_hole() as url:
+        limits = {"timeout": "6s"}
+        hanging = [{"name": f"hangs-{n}", "url": f"{url}/{n}", "limits": limits} for n in range(9)]
+        async with living(world, tmp_path, more_sources=hanging) as life:
+            await life.health("in-sync", within_s=4)
+            world.agent("other")
+            await life.at(await life.push(), within_s=4)
             await idle(life)
 
 

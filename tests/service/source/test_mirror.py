@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -163,6 +164,20 @@ def test_silence_ends_a_call(tmp_path):
         error = refused(source)
     assert isinstance(error, SourceUnreachable)
     assert time.monotonic() - started < 3
+
+
+def test_who_waits_for_a_server_that_hangs_is_let_go_at_the_end(tmp_path):
+    with black_hole() as url, ThreadPoolExecutor(1) as other:
+        source = reader(tmp_path / "home", f"{url}/repo")
+        waiting = other.submit(source.head)
+        time.sleep(0.3)
+        started = time.monotonic()
+        source.close()
+        with pytest.raises(SourceUnreachable, match="is not asked any more"):
+            waiting.result(5)
+        with pytest.raises(SourceUnreachable, match="is not asked any more"):
+            source.head()
+        assert time.monotonic() - started < 1
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import time
@@ -86,6 +87,13 @@ class Living:
         return (await self.service.deps.store.runs(project=name))[0]
 
     async def events(self, type_: str) -> list[str]:
+        """What was told so far; a turn that runs tells after it has written its rows, so it is let end."""
+
+        async def rests() -> bool:
+            return (await self.service.deps.engine.queue()).running == 0
+
+        with contextlib.suppress(AssertionError):
+            await self.until(rests, within_s=3.0)
         events, _ = await self.service.deps.store.events(type=type_)
         return [event.message for event in events]
 

@@ -33,6 +33,11 @@ _PUBLIC_FORGES: Final[Mapping[str, tuple[str, ...]]] = {
     "gitlab": ("gitlab.com",),
     "azure-devops": ("dev.azure.com", "ssh.dev.azure.com", "visualstudio.com"),
 }
+_APIS: Final = {
+    "github": "https://HOST/api/v3",
+    "gitlab": "https://HOST/api/v4",
+    "azure-devops": "https://HOST/COLLECTION",
+}
 
 
 @dataclass(frozen=True)
@@ -190,7 +195,7 @@ def _forges(checked: Checked) -> Iterator[Finding]:
         known = _PUBLIC_FORGES[forge.provider]
         if not any(location.host == host or location.host.endswith(f".{host}") for host in known):
             message = f"`{location.host or 'this machine'}` is not {known[0]}, and its API is not named"
-            hint = "Add `url`: for example https://HOST/api/v3 (GitHub) or https://HOST/api/v4 (GitLab)."
+            hint = f"Add `url`: for example {_APIS[forge.provider]}."
             yield Finding(("sources", index, "forge"), message, hint)
 
 
@@ -220,7 +225,7 @@ def _exposed(checked: Checked) -> Iterator[Finding]:
     host, _ = listen_at(checked.spec.listen)
     if checked.spec.auth is None and not is_loopback(host):
         message = f"listening at {checked.spec.listen} without sign-in, where everybody would be admin"
-        hint = "Add `auth`, or listen at 127.0.0.1 behind a proxy that signs people in."
+        hint = "Add `auth`, or listen at 127.0.0.1, which serves this machine only."
         yield Finding(("listen",), message, hint)
 
 

@@ -232,10 +232,25 @@ def test_the_manifests_of_the_readme_are_valid(bare_world: World) -> None:
     assert {row["rule"] for row in result.report["projects"][0]["verdicts"]} <= {"workflow-retirement"}
 
 
-def test_links_of_the_documents_lead_somewhere() -> None:
-    for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", SEMANTICS):
-        for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
-            assert (page.parent / link).exists(), f"{page.name}: {link}"
+PAGES: Final = sorted(
+    [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "charts" / "reconciler" / "README.md"]
+)
+
+
+def anchors(page: Path) -> set[str]:
+    """What a forge makes of the headings of a page."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    titles = re.findall(r"^#+ (.*)$", text, flags=re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_of_the_documents_lead_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
+        file, _, anchor = link.partition("#")
+        if not link.startswith("https://"):
+            assert not file or (page.parent / file).exists(), link
+            assert not anchor or anchor in anchors(page.parent / file if file else page), link
 
 
 def test_workflows_use_actions_that_run_on_a_node_that_is_not_retired() -> None:

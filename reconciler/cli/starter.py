@@ -114,7 +114,10 @@ jobs:
       - uses: actions/setup-python@v6
         with:
           python-version: "3.11"
-      - run: pip install foundry-reconciler
+      # The variable says where you keep reconciler, such as git+https://github.com/acme/reconciler@v0.1.0.
+      - run: pip install "$RECONCILER"
+        env:
+          RECONCILER: ${{ vars.RECONCILER }}
       # The identity needs the role Foundry User on the project. Its federated credential names this
       # repository and branch.
       - uses: azure/login@v3

@@ -91,6 +91,9 @@ def test_a_workflow_is_written_only_when_asked_for(world: World) -> None:
         "steps"
     ]
     runs = [step["run"] for step in steps if "run" in step]
+    # Never a name of a public index: whoever registers it there would get the job's token.
+    assert runs[0] == 'pip install "$RECONCILER"'
+    assert [step["env"] for step in steps if "env" in step] == [{"RECONCILER": "${{ vars.RECONCILER }}"}]
     assert runs[-3:] == [
         "reconciler validate .",
         "reconciler plan . || test $? -eq 2",

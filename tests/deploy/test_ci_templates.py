@@ -111,14 +111,10 @@ def test_azure_ends_as_the_command_does(
 
 
 def test_azure_needs_only_what_has_no_default() -> None:
-    assert [each["name"] for each in AZURE["parameters"] if "default" not in each] == ["serviceConnection"]
-    assert f"=={_version()}" in next(
-        each["default"] for each in AZURE["parameters"] if each["name"] == "package"
-    )
+    needed = [each["name"] for each in AZURE["parameters"] if "default" not in each]
 
-
-def _version() -> str:
-    return str(yaml.safe_load((ROOT / "charts" / "reconciler" / "Chart.yaml").read_text())["appVersion"])
+    # Where to install from, too: whoever registers our name at a public index would get the job's token.
+    assert needed == ["serviceConnection", "package"]
 
 
 def gitlab_job(name: str, inputs: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:

@@ -28,7 +28,7 @@ def programs(packages: Sequence[str]) -> Check:
         try:
             found[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
-            fix = "Install it again: pip install --force-reinstall foundry-reconciler."
+            fix = "Install reconciler again, from where you keep it; pip brings what it needs."
             return failed("programs", tried, f"{package} is not installed", fix)
     says = ", ".join(f"{package} {version}" for package, version in found.items())
     text = f"Python {platform.python_version()}, reconciler {__version__}, {says}"

@@ -26,7 +26,7 @@ from reconciler.live import Ports, deepened, read_all, read_some
 from reconciler.options import Allow, Memory
 from reconciler.plan import Approval, Plan, Planned, make_plan
 from reconciler.policies import Verdict
-from reconciler.resource import Desired, Key, Live, LiveState
+from reconciler.resource import Desired, Key, Live, LiveState, traffic_text
 
 # Deciding about fewer takes less than a tenth of a second.
 _MANY: Final = 1_000
@@ -235,13 +235,19 @@ def caught_up(plan: Plan, memory: Memory) -> Memory:
 
     A process that lives for weeks would otherwise take an agent that somebody deleted for a late list.
     """
-    latest = {item.key: item.change.live.latest if item.change.live else None for item in plan.planned}
+    live = {item.key: item.change.live for item in plan.planned}
     floors = {
         key: floor
         for key, floor in memory.floors.items()
-        if (there := latest.get(key)) is None or there.order < floor
+        if (at := live.get(key)) is None or at.latest is None or at.latest.order < floor
     }
-    return replace(memory, floors=floors)
+    # Where the traffic was somewhere else in between, who moves it back there is not us (rule R5).
+    moved = {
+        key: version
+        for key, version in memory.moved.items()
+        if (there := live.get(key)) is not None and traffic_text(there.traffic) == version
+    }
+    return replace(memory, floors=floors, moved=moved)
 
 
 def lags(plan: Plan) -> bool:

@@ -40,6 +40,7 @@ from reconciler.service.rows import (
     shown,
     sight,
     told,
+    with_served,
 )
 from reconciler.tally import final_outcomes
 
@@ -142,18 +143,19 @@ class Keeping:
             present.add(key)
             outcomes = spoken.get(item.key, [])
             gone = any(o.step == "delete-agent" and o.well for o in outcomes)
-            known.served[item.key] = served_after(item, outcomes, known.served.get(item.key, ""))
+            served = served_after(item, outcomes, known.served.get(item.key, ""))
+            known.served[item.key] = served
             if gone:
                 present.discard(key)
                 continue
             health = health_of(item, outcomes, observed=first.observe)
-            seen = sight(item)
+            seen = (*sight(item), served)
             plain = quiet(item) and not outcomes and known.health.get(key) is health
             if plain and known.sights.get(key) == seen:
                 continue
             # That there is nothing to say any more is no change of the agent.
             since = known.since.get(key, now) if plain else now
-            row = row_of(item, health, said, ran.inputs.kinds, since)
+            row = with_served(row_of(item, health, said, ran.inputs.kinds, since), served)
             if known.health.get(key) is not None:
                 before[key] = known.health[key]
             changed.append(row)

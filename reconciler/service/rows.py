@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from reconciler.apply import Outcome
@@ -26,6 +26,9 @@ _TOLD: Final = {Health.DRIFTED: "drift", Health.FAILED: "failure", Health.REFUSE
 
 # The field whose values are where the traffic should be, and where it is.
 _TRAFFIC: Final = "/endpoint/version_selector"
+
+# In the detail of a row: where the traffic was when a release was done, where it is not what serves.
+_SERVED: Final = "served"
 
 # What happened to a resource outside of Git, as events say it.
 _DRIFTED: Final = {
@@ -132,27 +135,39 @@ def _by_key(items: Sequence[Json]) -> dict[str, list[Json]]:
 
 
 def served_after(planned: Planned, outcomes: Sequence[Outcome], before: str) -> str:
-    """Where the traffic is after a run, as far as nobody else moved it; "" where that is not certain.
+    """Where the traffic was when Git had it where it belongs; "" where that is not certain.
 
     Args:
         before: the same of the run before.
     """
-    moves = [outcome for outcome in outcomes if outcome.outcome == "moved"]
-    if any(outcome.open for outcome in outcomes):
+    change = planned.change
+    done = [outcome for outcome in outcomes if outcome.outcome != "skipped"]
+    moves = [outcome for outcome in done if outcome.outcome == "moved"]
+    if any(outcome.open for outcome in done):
         return ""
     if moves:
         return max(moves, key=lambda outcome: outcome.at).version
-    if planned.change.held:
-        return before or _wanted_traffic(planned.change.fields)
-    return traffic_text(planned.change.live.traffic) if planned.change.live else ""
+    if change.held:
+        return before or _wanted_traffic(change.fields)
+    there = traffic_text(change.live.traffic) if change.live else ""
+    return there if change.target is not None and change.target.number == there else before
 
 
 def served_before(row: ResourceRecord) -> str:
     """What `served_after` said of the run that wrote this row."""
+    if _SERVED in row.detail:
+        return str(row.detail[_SERVED])
     if row.reason != "redirected":
-        return row.serving
+        return "" if row.health is Health.UNMANAGED else row.serving
     fields = (row.detail.get("change") or {}).get("fields", ())
-    return next((str(one["desired"]) for one in fields if one["path"] == _TRAFFIC), row.serving)
+    return next((str(one["desired"]) for one in fields if one["path"] == _TRAFFIC), "")
+
+
+def with_served(row: ResourceRecord, served: str) -> ResourceRecord:
+    """The row, from which `served_before` gives this."""
+    if served_before(row) == served:
+        return row
+    return replace(row, detail={**row.detail, _SERVED: served})
 
 
 def _wanted_traffic(fields: Sequence[FieldDiff]) -> str:

@@ -241,9 +241,12 @@ def _traffic(change: Change, desired: Desired, newest: Version | None, ctx: Cont
 def _left_by_us(key: Key, target: Version, newest: Version | None, ctx: Context) -> set[str]:
     """Where our own unfinished release, or one that Git has reverted, may have left the traffic."""
     left = set(ctx.left.get(key, ()))
-    if ctx.served.get(key) == target.number:
+    served = ctx.served.get(key, "")
+    if served == target.number:
         # That release was done: whoever moved the traffic since, it was not us.
         return left
+    # Nobody moved it since the last release was done, and Git wants another version now.
+    left.add(served)
     if target.mark and ours(key, target, ctx):
         left.add(target.mark.pinned)
     if newest is not None and newest.mark is not None:

@@ -45,6 +45,8 @@ _FOUND: Final = tuple(
     field.name for field in fields(ProjectRecord) if field.name not in ("name", *PROJECT_SETTINGS)
 )
 _RUN: Final = tuple(name for name in _FOUND if name not in ("health", "reason"))
+# Everything about a Project for which another one is left out, its name first.
+_Hold = tuple[str, str, str, str, frozenset[str]]
 # Projects by endpoint, in one spelling.
 _Near = Mapping[str, Sequence[ProjectRecord]]
 
@@ -57,8 +59,8 @@ class SourceTurns:
         self._checkouts = checkouts
         # What each Project was last wanted at, as this process knows; another one may have seen more.
         self._wanted: dict[str, str] = {}
-        # By source: Projects that it has too and does not get, and whose they are.
-        self._taken: dict[str, set[str]] = {}
+        # By source: Projects that it has too and does not get, and by which other one each is held.
+        self._taken: dict[str, dict[str, _Hold]] = {}
         self._places = Places()
         # Two sources that tell at once would both find that nobody has what they have.
         self._telling = asyncio.Lock()
@@ -168,7 +170,7 @@ class SourceTurns:
         every = {row.name: row for row in await self._rows()}
         near = _by_endpoint(every.values())
         rows = {name: row for name, row in every.items() if row.source == spec.name}
-        untold, self._taken[spec.name] = self._checkouts.untold(spec.name), set()
+        untold, self._taken[spec.name] = self._checkouts.untold(spec.name), {}
         projects = {project.project.name: project for project in checkout.loaded.projects}
         concerned = []
         for name, project in projects.items():
@@ -266,6 +268,9 @@ class SourceTurns:
         projects = known.loaded.projects if known is not None else ()
         return next((one.project.owner_aliases for one in projects if one.project.name == row.name), ())
 
+    def _hold(self, row: ProjectRecord) -> _Hold:
+        return row.name, row.source, row.endpoint, row.owner, frozenset(self._aliases(row))
+
     def _repository(self, source: str) -> tuple[str, str | None] | None:
         specs = self._deps.configured.current.spec.sources
         return next(((spec.url, spec.ref) for spec in specs if spec.name == source), None)
@@ -275,13 +280,19 @@ class SourceTurns:
 
         A replica that does not know the source yet, or another source, may have called them gone meanwhile.
         """
-        left_out = self._taken.get(source, set())
+        left_out = self._taken.get(source, {})
         ours = {row.name for row in await self._rows(source) if not row.removed}
         known = self._checkouts.newest(source)
-        if known is None or {project.project.name for project in known.loaded.projects} - left_out - ours:
+        if (
+            known is None
+            or {project.project.name for project in known.loaded.projects} - left_out.keys() - ours
+        ):
             return False
-        rows = [await self._deps.store.project(name) for name in sorted(left_out)]
-        return not any(row is None or self._free(row) for row in rows)
+        for hold in left_out.values():
+            row = await self._deps.store.project(hold[0])
+            if row is None or self._free(row) or self._hold(row) != hold:
+                return False
+        return True
 
     async def _unwatched(self, source: str) -> Again | None:
         """Nobody watches this source any more: its Projects stay as they are, and say so.
@@ -327,7 +338,7 @@ class SourceTurns:
 
     async def _leave_out(self, row: ProjectRecord, other: ProjectRecord) -> None:
         """Do nothing for a Project, and say so once a day, since another source has what it would need."""
-        self._taken[row.source].add(row.name)
+        self._taken[row.source][row.name] = self._hold(other)
         who, whose = f"Project {row.name} of source {row.source}", f"{other.name} of source {other.source}"
         if row.name == other.name:
             message = (

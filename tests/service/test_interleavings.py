@@ -20,7 +20,7 @@ from reconciler.service.store import StoreDown
 from reconciler.settings import read
 from tests.service.living import Living, config_of, living
 from tests.service.test_stories import idle
-from tests.world import World, hosted, prompt
+from tests.world import World, hosted, manifest, prompt
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 
@@ -406,6 +406,52 @@ async def test_projects_of_two_sources_with_one_endpoint_and_owner_do_not_delete
         await life.service.deps.engine.trigger(f"source/{name}", "webhook")
         await life.until(lambda: world.names() == ["billing", "triage"])
         await life.health("in-sync", left)
+
+
+@pytest.mark.rule("D1")
+async def test_a_project_that_is_left_out_wakes_no_other_at_each_look(world: World, tmp_path: Path):
+    world.agent("triage")
+    first = world.commit()
+    other = World(world.url, world.name, tmp_path / "other")
+    other.start("stage", resources=["agents/*.yaml"])
+    other.project("test", owner="git.example.com/team/agents#test", resources=["test/*.yaml"])
+    other.write("test/billing.yaml", manifest("Agent", "billing", {"definition": prompt()}))
+    other.agent("sales")
+    other.commit()
+    sources = [
+        {"name": name, "url": f"file://{repo}", "ref": "main", "interval": "1h"}
+        for name, repo in (("agents", world.repo), ("others", other.repo))
+    ]
+    async with living(world, tmp_path, sources=sources[:1]) as life:
+        await life.at(first)
+        await life.health("in-sync")
+    async with living(world, tmp_path, sources=sources) as life:
+        await life.until(lambda: life.events("failure"))
+        await life.health("in-sync", "test")
+        before = len(await life.runs("test"))
+        for _ in range(3):
+            await looked_at(life, "others")
+        await life.events("failure")
+        assert len(await life.runs("test")) == before
+        world.project(owner="git.example.com/team/agents#other")
+        await life.push()
+        await life.until(lambda: taken_up(life))
+
+
+async def looked_at(life: Living, source: str) -> None:
+    """Wait for the end of a look at the source that is asked for now."""
+    fetches = life.service.deps.metrics.fetches
+    count = sum(fetches.labels(source, word)._value.get() for word in ("unchanged", "fetched"))
+    await life.service.deps.engine.trigger(f"source/{source}", "poll")
+    await life.until(
+        lambda: sum(fetches.labels(source, word)._value.get() for word in ("unchanged", "fetched")) > count
+    )
+
+
+async def taken_up(life: Living) -> bool:
+    await looked_at(life, "others")
+    row = await life.service.deps.store.project("stage")
+    return row is not None and not row.removed
 
 
 @pytest.mark.rule("V1")

@@ -98,6 +98,7 @@ class Tries:
     """When a plan that could not be made is tried again. One process knows it; a new one begins at once."""
 
     _failed: dict[str, tuple[float, float]] = field(default_factory=dict)
+    _ended: dict[str, float] = field(default_factory=dict)
 
     def due(self, key: str, now: float) -> bool:
         """Whether it may be tried now."""
@@ -109,9 +110,18 @@ class Tries:
         pause_s = min(_LONGEST_PAUSE_S, before_s * 2) or _FIRST_PAUSE_S
         self._failed[key] = (pause_s, now + max(pause_s, at_least_s))
 
+    def ended(self, key: str, now: float) -> None:
+        """It ended the whole look: the next one begins with others, so that they are not held up."""
+        self._ended[key] = now
+
+    def order(self, key: str) -> float:
+        """By what to sort: 0 for what ended no look, else when it did."""
+        return self._ended.get(key, 0.0)
+
     def keep(self, keys: Collection[str]) -> None:
         """Forget every other one."""
         self._failed = {key: value for key, value in self._failed.items() if key in keys}
+        self._ended = {key: value for key, value in self._ended.items() if key in keys}
 
 
 # Neither a success, since anybody could come around a required plan by a fork, nor a failure.

@@ -70,18 +70,23 @@ class PullPlans:
         self.tries.keep({self._done(pull) for pull in pulls})
         ours = {pull.head for pull in pulls if not pull.fork}
         planned = 0
-        for pull in pulls:
+        for pull in sorted(pulls, key=lambda pull: self.tries.order(self._done(pull))):
             done = self._done(pull)
             if await self.store.cursor(done) or not self.tries.due(done, self.statuses.now()):
                 continue
             if planned == _MOST_AT_ONCE:
                 return True
             planned += 1
-            if not pull.fork:
-                settled = await plan_pull_request(self, pull, base)
-            else:
+            try:
                 # A stranger's request for a commit of ours must not take its status away.
-                settled = pull.head in ours or await self.statuses.show(pull, FROM_A_FORK)
+                settled = (
+                    await plan_pull_request(self, pull, base)
+                    if not pull.fork
+                    else pull.head in ours or await self.statuses.show(pull, FROM_A_FORK)
+                )
+            except ReconcilerError:
+                self.tries.ended(done, self.statuses.now())
+                raise
             if settled:
                 await self.store.move_cursor(done, 1)
             else:

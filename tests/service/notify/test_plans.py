@@ -70,6 +70,27 @@ async def test_what_failed_is_planned_again(review: Review) -> None:
     assert "1 to add" in await review.look()
 
 
+async def test_a_request_that_cannot_be_fetched_holds_up_no_other(review: Review) -> None:
+    await in_line(review.world)
+    review.world.agent("billing")
+    review.open(7)
+    review.world.agent("second")
+    review.open(8)
+
+    async def without_the_first(ref: str) -> Loaded:
+        if "/7/" in ref:
+            raise SourceUnreachable("no answer in time")
+        return await review.plans.load(ref)
+
+    broken = replace(review.plans, load=without_the_first)
+    for _ in range(2):
+        with pytest.raises(SourceUnreachable):
+            await broken.look(review.base())
+
+    (comment,) = review.server.comments.values()
+    assert comment["issue"] == 8
+
+
 async def test_a_request_from_a_fork_is_left_alone(review: Review) -> None:
     await in_line(review.world)
     review.world.agent("billing")

@@ -73,7 +73,9 @@ def ordered(inputs: Inputs, orders: Orders) -> Inputs:
     versions = {Key(inputs.project, *pin.resource.split("/", 1)): pin.version for pin in pins}
     left = {Key(inputs.project, *pin.resource.split("/", 1)): frozenset({pin.version}) for pin in over}
     resources = tuple(_pinned(want, versions) for want in inputs.resources) if versions else inputs.resources
-    retried = frozenset(Key(inputs.project, *retry.resource.split("/", 1)) for retry in orders.retries)
+    # An order is used up by a run that looks at everything, which waits for the source.
+    retries = () if orders.keep else orders.retries
+    retried = frozenset(Key(inputs.project, *retry.resource.split("/", 1)) for retry in retries)
     result = replace(inputs, resources=resources, ctx=replace(inputs.ctx, left=left, retried=retried))
     if orders.keep and result.scope.prune:
         result = replace(result, scope=replace(result.scope, prune=False, kept_because=orders.keep))

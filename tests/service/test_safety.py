@@ -12,6 +12,7 @@ import pytest
 
 from reconciler.service.checkouts import Checkouts
 from reconciler.service.engine import Turn
+from reconciler.service.records import Retry
 from reconciler.service.source_turn import SourceTurns
 from reconciler.settings import read
 from tests.service.living import living
@@ -110,6 +111,25 @@ async def test_a_release_goes_on_without_its_source_and_corrects_nothing_else(wo
         await life.health("drifted")
         assert [line for line in world.writes() if "triage" in line] == []
         assert world.traffic("triage") == []
+
+
+@pytest.mark.rule("R4", "V2")
+async def test_without_its_source_no_version_is_tried_again_and_again(world: World, tmp_path: Path):
+    world.agent("triage", hosted())
+    world.commit()
+    async with living(world, tmp_path) as life:
+        await life.health("in-sync")
+        world.settings(provisioning={"delay_s": 1.5, "outcome": "failed", "error": {"code": "no_image"}})
+        world.agent("triage", hosted("registry.example.com/triage:2.0"))
+        await life.at(await life.push())
+        await life.until(lambda: world.numbers("triage") == ["2", "1"])
+        shutil.move(world.repo, world.repo.with_name("away"))
+        await life.service.deps.engine.trigger("source/agents", "webhook")
+        await life.until(lambda: life.events("source-stale"))
+        now = time.time()
+        await life.service.deps.store.retry(Retry("prod", "Agent/triage", "ada", "", now, now + 3600))
+        await asyncio.sleep(5)
+        assert world.numbers("triage") == ["2", "1"]
 
 
 @pytest.mark.rule("V2")

@@ -45,9 +45,8 @@ _FOUND: Final = tuple(
     field.name for field in fields(ProjectRecord) if field.name not in ("name", *PROJECT_SETTINGS)
 )
 _RUN: Final = tuple(name for name in _FOUND if name not in ("health", "reason"))
-# Everything about a Project for which another one is left out, its name first.
+# Everything about a Project for which another one is left out, its name first; Projects by endpoint.
 _Hold = tuple[str, str, str, str, frozenset[str]]
-# Projects by endpoint, in one spelling.
 _Near = Mapping[str, Sequence[ProjectRecord]]
 
 

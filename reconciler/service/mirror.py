@@ -59,7 +59,11 @@ class Generation:
         return sum(file.stat().st_size for file in (self.folder / "objects/pack").glob("*"))
 
     def rest(self) -> None:
-        """Close its files; they are opened again when somebody reads."""
+        """Close its files; they are opened again when somebody reads.
+
+        Reading an object holds the interpreter's lock and is safe beside this. A call to a server lets it go:
+        where one is under way with this repository, the process would end with a segmentation fault.
+        """
         self.repo.free()
 
 
@@ -87,8 +91,6 @@ class Mirror:
         self._cache = cache
         self._calls = Calls(url, limits)
         self._generation: Generation | None = None
-        # `head` asks while others read: both need the same repository.
-        self._choosing = threading.Lock()
         self._renewed: Generation | None = None
         self._renewing: threading.Thread | None = None
         self._listing: tuple[Generation, Listing] | None = None
@@ -109,7 +111,8 @@ class Mirror:
         url = self._url if ref is None else replace(self._url, ref=ref)
         login, proxy = login_for(url, self._environ), proxy_for(url, self._environ)
         watched = Watched(url, login, self._limits)
-        remote = self._here().repo.remotes.create_anonymous(url.url)
+        # In no folder, since others may close that of this mirror at the same time.
+        remote = pygit2.Repository().remotes.create_anonymous(url.url)
         heads = self._calls.run(lambda: heads_of(remote, url, login, proxy, watched), watched)
         name, commit = wanted_in(heads, url)
         return name or "", commit
@@ -181,11 +184,10 @@ class Mirror:
 
     def _here(self) -> Generation:
         """The repository to fetch into; a new one where the last has lost what it was fetched for."""
-        with self._choosing:
-            here = self._generation
-            if here is None or (here.newest and not has_commit(here.repo, here.newest)):
-                here = self._generation = Generation(own_folder(self._cache))
-            return here
+        here = self._generation
+        if here is None or (here.newest and not has_commit(here.repo, here.newest)):
+            here = self._generation = Generation(own_folder(self._cache))
+        return here
 
     def _fetched(self, here: Generation, name: str, commit: str) -> Any:
         if not has_commit(here.repo, commit):

@@ -491,6 +491,40 @@ def test_a_transfer_without_end_is_given_up_and_ends_at_its_next_sign_of_life():
     assert ended.wait(2)
 
 
+_ASKED_WHILE_READ = """
+import sys, threading, time
+from pathlib import Path
+from reconciler.location import parse_location
+from reconciler.service.mirror import Mirror
+from reconciler.service.source_limits import FetchLimits
+
+mirror = Mirror(parse_location(sys.argv[1], "main"), {}, Path(sys.argv[2]), FetchLimits(60, 600, 2**30, 1000))
+name, commit = mirror.head()
+end, asked = time.monotonic() + 3, [0, 0]
+
+def ask(number):
+    while time.monotonic() < end:
+        assert mirror.head() == (name, commit)
+        asked[number] += 1
+
+asking = [threading.Thread(target=ask, args=(number,)) for number in (0, 1)]
+for thread in asking:
+    thread.start()
+while time.monotonic() < end:
+    mirror.rest(mirror.fetch(name, commit))
+for thread in asking:
+    thread.join()
+assert min(asked) > 10
+"""
+
+
+def test_a_source_that_is_asked_while_its_files_are_closed_ends_no_process(tmp_path, root):
+    (tmp_path / "cache").mkdir()
+    command = [sys.executable, "-c", _ASKED_WHILE_READ, f"file://{root}", str(tmp_path / "cache")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_a_source_that_is_asked_while_it_is_read_for_the_first_time_is_read(tmp_path, root):
     for number in range(40):
         source, together = reader(tmp_path / f"home-{number}", root), threading.Barrier(2)

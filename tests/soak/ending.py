@@ -19,7 +19,6 @@ from tests.soak.scene import Scene
 from tests.soak.wanted import Project, Repository
 
 _RECONCILER: Final = str(Path(sys.executable).with_name("reconciler"))
-_ROUNDS: Final = 4
 _RESTING: Final = ("in-sync", "drifted", "failed", "refused", "observed", "unmanaged")
 
 
@@ -160,13 +159,9 @@ def repair(scene: Scene) -> Ending:
         scene.hear(repository)
         repository.push("Repair by hand")
     ending.problems += rest(scene, 60)
-    # Whoever goes on with a release on another replica asks again for what is left of it (decision 10).
-    for _ in range(_ROUNDS):
-        asked = [_approve(scene, project, ending) for _, project in _everything(scene)]
-        left = rest(scene, 60)
-        if left or not any(asked):
-            break
-    ending.problems += left
+    for _, project in _everything(scene):
+        _approve(scene, project, ending)
+    ending.problems += rest(scene, 60)
     for repository, project in _everything(scene):
         code, report = _plan(scene, repository, project)
         if code == 3 and project.theirs and report is not None:
@@ -180,13 +175,12 @@ def repair(scene: Scene) -> Ending:
     return ending
 
 
-def _approve(scene: Scene, project: Project, ending: Ending) -> bool:
-    """Approve what a Project asks for; whether it asked."""
+def _approve(scene: Scene, project: Project, ending: Ending) -> None:
     served = scene.any()
     assert served is not None
     row = served.get(f"/projects/{project.name}")
     if not row["asks"]:
-        return False
+        return
     if project.observe:
         observed = [span for span in scene.spans if span.what == "observed" and span.project == project.name]
         for span in observed:
@@ -203,7 +197,6 @@ def _approve(scene: Scene, project: Project, ending: Ending) -> bool:
 
     if not _within(gone, 30):
         ending.problems.append(f"{project.name} still asks for an approval of: {row['asks']}")
-    return True
 
 
 def _within(holds: Callable[[], bool], within_s: float) -> bool:

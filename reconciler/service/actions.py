@@ -14,6 +14,7 @@ from reconciler.service.auth.identity import Identity, Role
 from reconciler.service.config_fields import SPAN
 from reconciler.service.config_spec import seconds
 from reconciler.service.deps import Deps
+from reconciler.service.orders import APPROVAL_S
 from reconciler.service.records import (
     Approved,
     AuditRecord,
@@ -34,8 +35,6 @@ DAY_S: Final = 86_400
 # A rollback is a stopgap until Git says the same; beyond a month it is a second source of truth.
 _LONGEST_PIN_S: Final = 30 * DAY_S
 _SHORTEST_PIN_S: Final = 60
-# What nobody ran for an hour was looked at too long ago.
-_APPROVAL_S: Final = 3600
 _RETRY_S: Final = 3600
 _MOST_WHY: Final = 500
 _VERSION: Final = re.compile(r"[1-9][0-9]{0,9}")
@@ -264,7 +263,7 @@ class Actions:
             )
         now = self._deps.now()
         await self._written(who, "approve", row, why=why, detail={"digest": digest, "lets": row.asks})
-        await self._deps.store.approve(Approved(project, digest, who.name, why, now, now + _APPROVAL_S))
+        await self._deps.store.approve(Approved(project, digest, who.name, why, now, now + APPROVAL_S))
         message = f"{who.name} approved for Project {project}: {row.asks}; {why}"
         await self._told(row, "approved", "warning", message)
         await self._trigger(project, f"manual by {who.name}")

@@ -8,7 +8,7 @@ from typing import Final
 
 from reconciler.apply import Outcome
 from reconciler.options import Memory
-from reconciler.plan import Approval, Plan
+from reconciler.plan import Plan
 from reconciler.resource import Key
 from reconciler.service.sight import Going, Sight
 
@@ -23,8 +23,7 @@ _LAG_S: Final = 60.0
 class Release:
     """What earlier runs learned, and what of their release is still under way.
 
-    `run` is the last run that this process kept. `approval` is what a person let through, as far as it is
-    not done yet; `manual` says that a person asked for what is under way.
+    `run` is the last run that this process kept. `manual` says that a person asked for what is under way.
     """
 
     memory: Memory = field(default_factory=Memory)
@@ -34,7 +33,6 @@ class Release:
     first: Plan | None = None
     outcomes: list[Outcome] = field(default_factory=list)
     waiting: frozenset[Key] = frozenset()
-    approval: Approval | None = None
     manual: bool = False
     pause_s: float = FIRST_PAUSE_S
     whole_at: float = -1.0
@@ -73,4 +71,4 @@ class Release:
     def settled(self) -> None:
         """Nothing waits any more; plans of thousands of agents need not be kept."""
         self.first, self.outcomes, self.waiting = None, [], frozenset()
-        self.approval, self.manual, self.pause_s = None, False, FIRST_PAUSE_S
+        self.manual, self.pause_s = False, FIRST_PAUSE_S

@@ -8,7 +8,7 @@ from typing import Final
 
 from reconciler.guards import Limits
 from reconciler.kinds.kind import Action
-from reconciler.plan import Plan
+from reconciler.plan import Approval, Plan, approve
 from reconciler.policies import Severity
 from reconciler.reconcile import Inputs
 from reconciler.resource import Desired, Key, digest_of, traffic_text
@@ -23,6 +23,8 @@ LIFTABLE: Final = {
     "empty-source": "deleting everything, since the source is empty",
     "rename-loses-identity": "a rename that loses the agent's identity",
 }
+# What nobody ran for an hour was looked at too long ago; what a run began is done within that or asked anew.
+APPROVAL_S: Final = 3600
 _NO_LIMITS: Final = Limits(deletes=10**9, deletes_percent=100, updates_percent=100)
 
 
@@ -33,7 +35,7 @@ class Orders:
     `hold` says why nothing may be written now, "" when it may: suspended, outside of its window, the source
     is stale. `keep` says why nothing may be deleted. `opens_at` is when a closed window opens, 0 for none.
     `manual` says that a person asked for this run, or for the release that it goes on with.
-    `retries` are those in force.
+    `retries` are those in force. `approval` may be of another plan than the one there is.
     """
 
     hold: str = ""
@@ -42,12 +44,13 @@ class Orders:
     manual: bool = False
     pins: tuple[Pin, ...] = ()
     retries: tuple[Retry, ...] = ()
+    approval: Approved | None = None
     now: float = 0.0
 
     @property
     def of_people(self) -> bool:
         """Whether a person's order is about more than what a push changed."""
-        return bool(self.hold or self.pins or self.retries)
+        return bool(self.hold or self.pins or self.retries or self.approval)
 
     def split(self) -> tuple[tuple[Pin, ...], tuple[Pin, ...]]:
         """The pins in force, and those that are over."""
@@ -113,14 +116,31 @@ def asks(plan: Plan, inputs: Inputs, hold: str) -> str:
     return "; ".join(words)
 
 
-def approved(inputs: Inputs, plan: Plan, approval: Approved | None, now: float) -> Inputs | None:
-    """The inputs with what was approved let through; None without an approval of exactly this plan."""
-    if approval is None or approval.expires_at <= now or approval.digest != approval_digest(plan):
-        return None
-    return let_through(inputs, plan)
+def approved(inputs: Inputs, plan: Plan, approval: Approved, now: float) -> Inputs | None:
+    """The inputs with what was approved let through; None where it is not of exactly this plan.
+
+    A run that began with it has changed the plan since; its commit may not have changed.
+    """
+    commit = inputs.ctx.commit
+    same = commit == approval.commit if approval.commit else approval_digest(plan) == approval.digest
+    return _let_through(inputs, plan) if same and approval.expires_at > now else None
 
 
-def let_through(inputs: Inputs, plan: Plan) -> Inputs:
+def begun(approval: Approved, inputs: Inputs, plan: Plan, now: float) -> Approved:
+    """The approval with which a run begins: from now on it is of these steps at this commit (rule P2)."""
+    steps = sorted((key.local, step, form) for key, step, form in approve(plan).steps)
+    covers = tuple(map(" ".join, steps))
+    return replace(approval, commit=inputs.ctx.commit, covers=covers, expires_at=now + APPROVAL_S)
+
+
+def covering(approval: Approved) -> Approval:
+    """What a run that began with this approval may still do."""
+    steps = (line.split(" ") for line in approval.covers)
+    keys = ((Key(approval.project, *local.split("/", 1)), step, form) for local, step, form in steps)
+    return Approval(frozenset(keys))
+
+
+def _let_through(inputs: Inputs, plan: Plan) -> Inputs:
     """The inputs without what holds or refuses this plan, as far as a person may lift it."""
     rules = _refusals(plan)
     taken = frozenset(item.key for item in plan.planned if item.change.held)

@@ -20,7 +20,7 @@ from reconciler.errors import ReconcilerError, SourceError
 from reconciler.garbage import collected_later
 from reconciler.live import Ports
 from reconciler.loading import failure, masker, notes_of, problems_of
-from reconciler.plan import Plan, approve
+from reconciler.plan import Plan
 from reconciler.reconcile import (
     Run,
     caught_up,
@@ -40,7 +40,7 @@ from reconciler.service.connections import Connections
 from reconciler.service.deps import Deps
 from reconciler.service.engine import Again, Turn
 from reconciler.service.keeping import Keeping
-from reconciler.service.orders import approved, asks, let_through, over_and_done
+from reconciler.service.orders import approved, asks, begun, covering, over_and_done
 from reconciler.service.ran import Ran, Tell
 from reconciler.service.records import ProjectRecord
 from reconciler.service.sight import Sight, Sights
@@ -168,11 +168,12 @@ class ProjectTurns:
             if not newest:
                 ran = replace(ran, superseded=True)
             else:
-                if ran.lifted and release.approval is None:
-                    await self._deps.store.take_approval(sight.row.name)
+                ran = await self._begun(ran)
                 for retry in sight.orders.retries if ran.whole else ():
                     await self._deps.store.take_retry(retry.project, retry.resource)
                 ran = await self._applied(turn, ran, ports, release)
+                if ran.approval and not (release.waiting or ran.superseded or ran.interrupted):
+                    await self._deps.store.take_approval(ran.approval)
         return self._come_to(ran, sight, release)
 
     def _come_to(self, ran: Ran, sight: Sight, release: Release) -> Ran:
@@ -198,30 +199,37 @@ class ProjectTurns:
     async def _let_through(self, ran: Ran, sight: Sight, state: LiveState, release: Release) -> Ran:
         """The run with what a person approved let through, of the very reading that was judged.
 
-        An approval that lets something through is used up by the first write, and not before: a newer
-        commit or a source that is away may still keep this run from it. Later turns of the release that it
-        began do the rest of what was approved, and nothing else (rule P2).
+        Later turns of the release that it began do the rest of what was approved, and nothing else (rule
+        P2), whichever replica has them.
         """
         assert ran.plan is not None
         assert ran.inputs is not None
-        name, going = sight.row.name, release.approval
-        if sight.orders.hold:
+        approval = sight.orders.approval
+        if approval is None or sight.orders.hold:
             return ran
-        if going is not None:
-            lifted = let_through(ran.inputs, ran.plan)
-        else:
-            approval = await self._deps.store.approved(name)
-            found = approved(ran.inputs, ran.plan, approval, self._deps.now())
-            if found is None:
-                if approval is not None:
-                    await self._deps.store.take_approval(name)
-                return replace(ran, unused=approval)
-            lifted = found
-        plan = await decide_beside(lifted, state, release.memory)
-        if going is not None and not all(going.covers(item) for item in plan.planned):
-            release.settled()
+        lifted = approved(ran.inputs, ran.plan, approval, self._deps.now())
+        if lifted is not None:
+            plan = await decide_beside(lifted, state, release.memory)
+            may = covering(approval)
+            if not approval.commit or all(may.covers(item) for item in plan.planned):
+                return replace(ran, inputs=lifted, plan=plan, approval=approval)
+        release.settled()
+        await self._deps.store.take_approval(approval)
+        return ran if approval.commit else replace(ran, unused=approval)
+
+    async def _begun(self, ran: Ran) -> Ran:
+        """The run with its approval used up by what it is about to write, and by nothing else.
+
+        Not before: a newer commit or a source that is away may still keep it from that.
+        """
+        approval = ran.approval
+        if approval is None or approval.commit:
             return ran
-        return replace(ran, inputs=lifted, plan=plan, lifted=True)
+        assert ran.inputs is not None
+        assert ran.plan is not None
+        approval = begun(approval, ran.inputs, ran.plan, self._deps.now())
+        await self._deps.store.approve(approval)
+        return replace(ran, approval=approval)
 
     def _keys(self, turn: Turn, sight: Sight, release: Release) -> Collection[Key]:
         """Which resources to look at: () for all of them.
@@ -234,7 +242,7 @@ class ProjectTurns:
         if sight.orders.keep and not sight.orders.hold:
             return sorted(release.waiting)
         changed = self._checkouts.take_changes(sight.row.source, name)
-        if release.approval is not None:
+        if sight.orders.approval is not None and sight.orders.approval.commit:
             return ()
         quick = all(reason.startswith(("commit", "requeue")) for reason in turn.reasons)
         recent = time.monotonic() - release.whole_at < 2 * sight.row.interval_s and release.whole_at >= 0
@@ -268,12 +276,9 @@ class ProjectTurns:
         assert ran.plan is not None
         assert ran.inputs is not None
         await self._keeping.begin(ran)
-        if not ran.lifted or release.approval is None:
-            release.approval = approve(ran.plan) if ran.lifted else None
+        may = covering(ran.approval) if ran.approval else None
         stop = Stop()
-        run = Run(
-            stop, step_ended, release.memory, release.approval, permit=lambda: self._permit(turn, ran.row)
-        )
+        run = Run(stop, step_ended, release.memory, may, permit=lambda: self._permit(turn, ran.row))
         watching = asyncio.create_task(self._watch(turn, ran.row, stop))
         try:
             attempt = await reconcile(ran.inputs, ports, ran.plan, run)

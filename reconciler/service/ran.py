@@ -31,7 +31,7 @@ class Ran:
     `commit` decided; `newest` is the newest one where its errors keep it from that. `whole` says that every
     resource was looked at. `superseded`: ended because something newer came;
     `interrupted`: because the process ends. `unused` is an approval of another plan than the one there was;
-    `lifted`: a person let exactly this plan through. `ends_release`: earlier turns waited for versions to
+    `approval`: a person let exactly this plan through. `ends_release`: earlier turns waited for versions to
     start, and nothing waits any more. `changes_at`: when the clock wants something else, 0 for never.
     """
 
@@ -53,7 +53,7 @@ class Ran:
     interrupted: bool = False
     ends_release: bool = False
     unused: Approved | None = None
-    lifted: bool = False
+    approval: Approved | None = None
     error: ReconcilerError | None = None
     pins_over: tuple[Pin, ...] = ()
 

@@ -124,7 +124,11 @@ class Pin:
 
 @dataclass(frozen=True)
 class Approved:
-    """A plan that a person let through once: its `digest`, good until `expires_at`."""
+    """A plan that a person let through once: its `digest`, good until `expires_at`.
+
+    Once a run has begun with it, `commit` is that run's, and `covers` has what may still be done: for each
+    step its resource (`Agent/NAME`), its name, and of a new version the digest of its form.
+    """
 
     project: str
     digest: str
@@ -132,6 +136,8 @@ class Approved:
     why: str
     at: float
     expires_at: float
+    commit: str = ""
+    covers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

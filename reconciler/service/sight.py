@@ -166,6 +166,7 @@ class Sights:
             manual=manual,
             pins=await store.pins(name),
             retries=tuple(retry for retry in await store.retries(name) if retry.expires_at > now),
+            approval=await store.approved(name),
             now=now,
         )
 

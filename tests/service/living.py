@@ -15,7 +15,7 @@ from typing import Any
 
 from reconciler.service.config import Config, load_config
 from reconciler.service.main import Running, running
-from reconciler.service.records import Page, ProjectRecord, RunRecord
+from reconciler.service.records import Approved, Page, ProjectRecord, RunRecord
 from reconciler.settings import read
 from tests.world import World
 
@@ -82,6 +82,14 @@ class Living:
 
     async def sync(self, name: str = "prod") -> None:
         await self.service.deps.engine.trigger(f"project/{name}", "manual by a test")
+
+    async def approve(self, name: str = "prod") -> None:
+        """Let through what the Project asks for now, as a person would."""
+        row, now = await self.project(name), time.time()
+        assert row.asks
+        assert row.digest
+        await self.service.deps.store.approve(Approved(name, row.digest, "ada", "go", now, now + 60))
+        await self.sync(name)
 
     async def runs(self, name: str = "prod") -> tuple[RunRecord, ...]:
         return (await self.service.deps.store.runs(project=name))[0]

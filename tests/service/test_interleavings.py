@@ -14,7 +14,7 @@ from reconciler.errors import SourceError
 from reconciler.service.checkouts import Checkouts
 from reconciler.service.config import Configured
 from reconciler.service.engine import Turn
-from reconciler.service.records import Approved, Pin, Suspension
+from reconciler.service.records import Pin, Suspension
 from reconciler.service.source_turn import SourceTurns
 from reconciler.service.store import StoreDown
 from reconciler.settings import read
@@ -164,41 +164,6 @@ async def test_a_rollback_ends_with_the_endpoint_that_it_was_for(world: World, t
         assert await store.pins("prod") == ()
 
 
-@pytest.mark.rule("V4")
-async def test_an_approval_lets_nothing_through_that_came_after_it_was_looked_at(
-    world: World, tmp_path: Path
-):
-    world.agent("triage")
-    world.agent("billing")
-    world.commit()
-    assert (await asyncio.to_thread(world.apply)).exit_code == 0
-    world.project(sync={"mode": "observe"})
-    world.agent("triage", prompt("Answer at length."))
-    world.commit()
-    async with living(world, tmp_path) as life:
-        row = await life.health("observed")
-        now = time.time()
-        world.settings(latency_s=1)
-        await life.service.deps.store.approve(Approved("prod", row.digest, "ada", "go", now, now + 60))
-        world.forget()
-        await life.sync()
-        await life.until(lambda: asked(world, "/agents"))
-        # It arrives after the list was read, and before anything is written.
-        await asyncio.sleep(0.5)
-        body = {"definition": prompt("Somebody needs this.")}
-        await asyncio.to_thread(world.call, "POST", "/agents/billing/versions", body)
-        world.settings(latency_s=0)
-        await life.until(lambda: world.numbers("triage") == ["2", "1"])
-        await ran(life)
-        assert world.numbers("billing") == ["2", "1"]
-        assert world.traffic("billing") == []
-        assert await approved(life)
-
-
-async def approved(life: Living) -> bool:
-    return await life.service.deps.store.approved("prod") is None
-
-
 async def test_rows_that_the_store_did_not_take_are_written_by_the_next_run(world: World, tmp_path: Path):
     world.agent("triage")
     first = world.commit()
@@ -231,27 +196,6 @@ async def test_reading_a_commit_that_is_known_does_not_say_that_it_is_the_newest
     world.commit()
     assert (await checkouts.read("agents", first)).commit == first
     assert checkouts.asked_s_ago("agents") > 1
-
-
-@pytest.mark.rule("V4")
-async def test_one_approval_lets_a_release_through_to_its_end(world: World, tmp_path: Path):
-    world.agent("triage", hosted())
-    world.commit()
-    assert (await asyncio.to_thread(world.apply)).exit_code == 0
-    world.project(sync={"mode": "observe"})
-    world.agent("triage", hosted(V2))
-    world.commit()
-    world.settings(provisioning={"delay_s": 1.5})
-    async with living(world, tmp_path) as life:
-        row = await life.health("observed")
-        now = time.time()
-        await life.service.deps.store.approve(Approved("prod", row.digest, "ada", "go", now, now + 60))
-        await life.sync()
-        await life.until(lambda: world.traffic("triage") == [("2", 100)], within_s=8)
-        world.agent("triage", hosted())
-        await life.at(await life.push())
-        await life.health("observed")
-        assert world.traffic("triage") == [("2", 100)]
 
 
 @pytest.mark.rule("V1")
@@ -513,10 +457,8 @@ async def test_traffic_that_somebody_moves_back_by_hand_stays_there(world: World
         await life.until(lambda: life.events("drift"))
         await ran(life)
         assert world.traffic("triage") == [("1", 100)], "also after a restart"
-        row = await life.health("drifted")
-        now = time.time()
-        await life.service.deps.store.approve(Approved("prod", row.digest, "ada", "go", now, now + 60))
-        await life.sync()
+        await life.health("drifted")
+        await life.approve()
         await life.until(lambda: world.traffic("triage") == [("2", 100)])
         await idle(life)
 

@@ -319,8 +319,7 @@ async def test_deletions_beyond_the_limit_wait_for_an_approval_of_exactly_that_p
         await life.until(lambda: taken(life))
         assert len(world.names()) == 8
         await life.until(lambda: told(life, "what ada approved is not the plan any more"))
-        await store.approve(Approved("prod", row.digest, "ada", "spring cleaning", now, now + 60))
-        await life.sync()
+        await life.approve()
         await life.until(lambda: world.names() == ["agent-7"])
         await idle(life)
 
@@ -347,9 +346,7 @@ async def test_a_project_that_only_observes_reports_and_writes_nothing(world: Wo
         second = await life.push()
         row = await life.at(second)
         assert row.asks == "1 change of a Project that only observes"
-        now = time.time()
-        await life.service.deps.store.approve(Approved("prod", row.digest, "ada", "go", now, now + 60))
-        await life.sync()
+        await life.approve()
         await life.until(lambda: world.names() == ["triage"])
         await idle(life)
 

@@ -107,8 +107,8 @@ class Store(Protocol):
 
     async def approve(self, approved: Approved) -> None: ...
     async def approved(self, project: str) -> Approved | None: ...
-    async def take_approval(self, project: str) -> None:
-        """Remove it: an approval is good for one run."""
+    async def take_approval(self, approved: Approved) -> None:
+        """Remove it; one of another plan that has come in its place stays."""
         ...
 
     # Resources

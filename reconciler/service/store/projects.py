@@ -118,5 +118,6 @@ class Projects(Part):
     async def approved(self, project: str) -> Approved | None:
         return await self._one(APPROVALS, ("project = ?", project))
 
-    async def take_approval(self, project: str) -> None:
-        await self._put(deleted(APPROVALS, ("project = ?", project)))
+    async def take_approval(self, approved: Approved) -> None:
+        this = (("project = ?", approved.project), ("digest = ?", approved.digest))
+        await self._put(deleted(APPROVALS, *this))

@@ -114,6 +114,10 @@ MIGRATIONS: Final = (
             at DOUBLE PRECISION NOT NULL, expires_at DOUBLE PRECISION NOT NULL,
             PRIMARY KEY (project, resource))""",
     ),
+    (
+        """ALTER TABLE rc_approvals ADD COLUMN "commit" TEXT NOT NULL DEFAULT ''""",
+        "ALTER TABLE rc_approvals ADD COLUMN covers TEXT NOT NULL DEFAULT '[]'",
+    ),
 )
 """Append only: entry N brings a database from schema N to N+1. A statement each, in order."""
 

@@ -78,7 +78,7 @@ anything = st.one_of(
     ),
     st.builds(Suspension, texts, texts, texts, times),
     st.builds(Pin, texts, texts, texts, texts, texts, times, times, texts),
-    st.builds(Approved, texts, texts, texts, texts, times, times),
+    st.builds(Approved, texts, texts, texts, texts, times, times, texts, words),
     st.builds(
         ResourceRecord,
         project=texts,

@@ -158,7 +158,13 @@ async def test_orders_are_replaced_and_taken_back(store: Store) -> None:
     await store.approve(Approved("prod", "d1", "ada", "", 1, 9))
     await store.approve(Approved("prod", "d2", "ada", "", 1, 9))
     assert await store.approved("prod") == Approved("prod", "d2", "ada", "", 1, 9)
-    await store.take_approval("prod")
+    begun = Approved(
+        "prod", "d2", "ada", "", 1, 9, "c0ffee", ("Agent/a add-version f", "Agent/b delete-agent ")
+    )
+    await store.approve(begun)
+    await store.take_approval(Approved("prod", "d1", "ada", "", 1, 9))
+    assert await store.approved("prod") == begun
+    await store.take_approval(begun)
     assert await store.approved("prod") is None
 
 
@@ -356,7 +362,7 @@ async def test_the_pulse_grows_with_every_write_that_a_page_could_show(store: St
         lambda: store.put_pin(Pin("prod", "Agent/a", "1", "ada", "", 1, 2)),
         lambda: store.remove_pin(Pin("prod", "Agent/a", "1", "ada", "", 1, 2)),
         lambda: store.approve(Approved("prod", "d", "ada", "", 1, 2)),
-        lambda: store.take_approval("prod"),
+        lambda: store.take_approval(Approved("prod", "d", "ada", "", 1, 2)),
         lambda: store.retry(Retry("prod", "Agent/a", "ada", "", 1, 2)),
         lambda: store.take_retry("prod", "Agent/a"),
         lambda: store.put_resources("prod", [resource()], []),

@@ -1,0 +1,125 @@
+"""One approval: what it lets through, until when, and what it never takes along."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from tests.service.living import Living, living
+from tests.service.test_interleavings import V2, asked, ran
+from tests.service.test_stories import idle, taken
+from tests.world import World, hosted, prompt
+
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
+
+
+@pytest.mark.rule("V4")
+async def test_an_approval_lets_nothing_through_that_came_after_it_was_looked_at(
+    world: World, tmp_path: Path
+):
+    world.agent("triage")
+    world.agent("billing")
+    world.commit()
+    assert (await asyncio.to_thread(world.apply)).exit_code == 0
+    world.project(sync={"mode": "observe"})
+    world.agent("triage", prompt("Answer at length."))
+    world.commit()
+    async with living(world, tmp_path) as life:
+        await life.health("observed")
+        world.settings(latency_s=1)
+        world.forget()
+        await life.approve()
+        await life.until(lambda: asked(world, "/agents"))
+        # It arrives after the list was read, and before anything is written.
+        await asyncio.sleep(0.5)
+        body = {"definition": prompt("Somebody needs this.")}
+        await asyncio.to_thread(world.call, "POST", "/agents/billing/versions", body)
+        world.settings(latency_s=0)
+        await life.until(lambda: world.numbers("triage") == ["2", "1"])
+        await ran(life)
+        assert world.numbers("billing") == ["2", "1"]
+        assert world.traffic("billing") == []
+        assert await taken(life)
+
+
+@pytest.mark.rule("V4")
+async def test_one_approval_lets_a_release_through_to_its_end(world: World, tmp_path: Path):
+    world.agent("triage", hosted())
+    world.commit()
+    assert (await asyncio.to_thread(world.apply)).exit_code == 0
+    world.project(sync={"mode": "observe"})
+    world.agent("triage", hosted(V2))
+    world.commit()
+    world.settings(provisioning={"delay_s": 1.5})
+    async with living(world, tmp_path) as life:
+        await life.health("observed")
+        await life.approve()
+        await life.until(lambda: world.traffic("triage") == [("2", 100)], within_s=8)
+        world.agent("triage", hosted())
+        await life.at(await life.push())
+        await life.health("observed")
+        assert world.traffic("triage") == [("2", 100)]
+
+
+async def began(life: Living) -> None:
+    """Four of five agents go for one hosted agent: approved, and begun."""
+    world = life.world
+    await life.health("in-sync")
+    world.settings(provisioning={"delay_s": 4})
+    world.remove(*(f"agents/agent-{number}.yaml" for number in range(4)))
+    world.agent("desk", hosted())
+    await life.push()
+    row = await life.health("refused")
+    assert row.asks == "deletions beyond the limit"
+    # What is asked for is the plan without what the first run did.
+    await ran(life)
+    await life.approve()
+
+    async def goes_on() -> bool:
+        approval = await life.service.deps.store.approved("prod")
+        return approval is not None and approval.commit != ""
+
+    await life.until(goes_on)
+    assert len(world.names()) == 6, "no agent goes before the new one has started"
+
+
+def five(world: World) -> None:
+    for number in range(5):
+        world.agent(f"agent-{number}")
+    world.commit()
+
+
+@pytest.mark.rule("V4")
+async def test_what_was_approved_is_finished_after_a_restart(world: World, tmp_path: Path):
+    five(world)
+    async with living(world, tmp_path) as life:
+        await began(life)
+    async with living(world, tmp_path) as life:
+        await life.until(lambda: world.names() == ["agent-4", "desk"])
+        await life.until(lambda: taken(life))
+        await idle(life)
+
+
+@pytest.mark.rule("V4")
+async def test_what_was_approved_ends_with_a_newer_commit(world: World, tmp_path: Path):
+    five(world)
+    async with living(world, tmp_path) as life:
+        await began(life)
+    world.agent("agent-4", prompt("Answer at length."))
+    commit = world.commit()
+    async with living(world, tmp_path) as life:
+        await life.at(commit)
+        row = await life.health("refused")
+        assert row.asks == "deletions beyond the limit"
+        assert len(world.names()) == 6
+        assert await taken(life)
+
+        async def started() -> bool:
+            return not (await life.project()).summary.get("health:waiting")
+
+        await life.until(started)
+        await life.approve()
+        await life.until(lambda: world.names() == ["agent-4", "desk"])
+        await idle(life)

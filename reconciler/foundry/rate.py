@@ -10,6 +10,7 @@ bucket of tokens is empty at that moment, and this is all that can be known:
   The best of these is the next rate, a little lowered so that the bucket fills.
 - While nothing is refused the rate grows with each request that passes, quickly after the first guess, which
   may be far too low, and after each measurement more calmly, until a refusal comes in hundreds of requests.
+  Of a rate that no request had to wait for nothing is known, so that one stays.
 
 All of this holds while requests follow each other. A service that looks at a project now and then leaves the
 bucket to fill in between: what passed over such a pause measures how little was asked, and not the limit. So
@@ -42,7 +43,8 @@ _STEP_DOWN: Final = 0.9
 _BUCKETS: Final = 4
 _CALMER: Final = 4
 _CALMEST: Final = 3_000
-_LEAST_RATE: Final = 0.1
+# Requests a second. A service that allows less says so by Retry-After; below this a project cannot be read.
+_LEAST_RATE: Final = 0.5
 # A longer Retry-After is about a quota and holds for everybody; a shorter one is for the one request.
 _FOR_ALL_S: Final = 1.0
 _REMEMBERED: Final = 2_000
@@ -76,6 +78,7 @@ class RateLimiter:
         self._doubles_in = 0
         self._measured = False
         self._paused = False
+        self._held_back = False
 
     async def take(self) -> float:
         """Wait until one more request may be sent; in order of asking. Returns when it is sent."""
@@ -84,9 +87,11 @@ class RateLimiter:
         async with self._turn:
             self._after_pause(asked_at)
             now = slot = clock()
+            self._held_back = False
             while (due := self._due_at()) > now:
                 await asyncio.sleep(due - now)
                 now, slot = clock(), due
+                self._held_back = True
             self._last_slot = slot if now - slot < _LATE_S else now
             return now
 
@@ -116,8 +121,9 @@ class RateLimiter:
         elif sent_at >= self._empty_at:
             self._passed_since += 1
             self._since.append(sent_at)
-            # A rate that holds nobody back was not tried, so nothing speaks for a higher one.
-            if self._turn.locked():
+            # A rate that holds nobody back was not tried, so nothing speaks for a higher one. Who asks for
+            # one thing after the other is held back without anybody else that waits.
+            if self._held_back or self._turn.locked():
                 self.rate *= 2 ** (1 / self._doubles_in)
         elif not self._measured:
             self._held += 1
@@ -137,7 +143,7 @@ class RateLimiter:
         elif self._paused:
             self.rate = max(_LEAST_RATE, self.rate * _STEP_DOWN)
             self._empty()
-        elif self._passed_since < min(_ENOUGH, 2 * self._held) or now - self._empty_at < _ENOUGH_S:
+        elif self._passed_since < min(_ENOUGH, 2 * max(1, self._held)) or now - self._empty_at < _ENOUGH_S:
             self.rate = max(_LEAST_RATE, self.rate * _STEP_DOWN)
         else:
             self.rate = max(_LEAST_RATE, min(self.rate, self._measure(now)) * _BELOW)

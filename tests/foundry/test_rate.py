@@ -55,6 +55,21 @@ class Bucket:
         return 0.0
 
 
+@dataclass
+class Moody:
+    """A service without a limit that refuses some requests in a row, after so many that passed."""
+
+    after: int
+    times: int
+    retry_after: bool
+    asked: int = 0
+
+    def ask(self) -> float | None:
+        self.asked += 1
+        passes = not self.after < self.asked <= self.after + self.times
+        return None if passes else 1.0 if self.retry_after else 0.0
+
+
 @dataclass(frozen=True)
 class Workers:
     """So many at once, each with one request after the other; a request is under way for 5 to 50 ms."""
@@ -62,7 +77,7 @@ class Workers:
     count: int
     latency_s: tuple[float, float] = (0.005, 0.05)
 
-    async def carry_out(self, requests: int, limiter: RateLimiter, bucket: Bucket | None) -> float:
+    async def carry_out(self, requests: int, limiter: RateLimiter, bucket: Bucket | Moody | None) -> float:
         """The seconds that all requests took together."""
         left = iter(range(requests))
         dice = random.Random(requests)
@@ -78,7 +93,7 @@ class Workers:
         return asyncio.get_running_loop().time() - began
 
     async def _passes(
-        self, limiter: RateLimiter, bucket: Bucket | None, dice: random.Random, tries: int
+        self, limiter: RateLimiter, bucket: Bucket | Moody | None, dice: random.Random, tries: int
     ) -> bool:
         sent_at = await limiter.take()
         half = dice.uniform(*self.latency_s) / 2
@@ -93,7 +108,7 @@ class Workers:
         return False
 
 
-def taken(workers: Workers, requests: int, bucket: Bucket | None) -> float:
+def taken(workers: Workers, requests: int, bucket: Bucket | Moody | None) -> float:
     """The virtual seconds of one run with a fresh limiter."""
 
     async def whole() -> float:
@@ -139,6 +154,18 @@ def test_nothing_is_paced_while_nothing_is_refused(count):
     workers = Workers(count, latency_s=(0.05, 0.05))
 
     assert taken(workers, 1_000, None) == pytest.approx(math.ceil(1_000 / count) * 0.05)
+
+
+@pytest.mark.rule("P5")
+@pytest.mark.parametrize("retry_after", [True, False], ids=["told", "untold"])
+@pytest.mark.parametrize("count", [1, 4, 32])
+@pytest.mark.parametrize("after", [0, 1, 3, 10])
+@pytest.mark.parametrize("times", [1, 2, 5, 8])
+def test_a_few_refusals_without_a_limit_cost_seconds(times, after, count, retry_after):
+    """Little is known after one or two requests, also where each waits for the answer of the one before."""
+    longest_s = sum(1.0 if retry_after else min(2.0**tried / 2, 30.0) for tried in range(1, times + 1))
+
+    assert taken(Workers(count), 40, Moody(after, times, retry_after)) <= longest_s + 16
 
 
 def test_a_limit_that_shrinks_is_found_again():

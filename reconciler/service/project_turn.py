@@ -172,7 +172,8 @@ class ProjectTurns:
                 for retry in sight.orders.retries if ran.whole else ():
                     await self._deps.store.take_retry(retry.project, retry.resource)
                 ran = await self._applied(turn, ran, ports, release)
-                if ran.approval and not (release.waiting or ran.superseded or ran.interrupted):
+                open_ = release.waiting or ran.superseded or ran.interrupted or ran.broken
+                if ran.approval and not open_:
                     await self._deps.store.take_approval(ran.approval)
         return self._come_to(ran, sight, release)
 

@@ -103,6 +103,26 @@ async def test_what_was_approved_is_finished_after_a_restart(world: World, tmp_p
 
 
 @pytest.mark.rule("V4")
+async def test_what_failed_of_an_approved_plan_is_tried_again_without_another_approval(
+    world: World, tmp_path: Path
+):
+    for number in range(12):
+        world.agent(f"agent-{number:02}")
+    world.commit()
+    async with living(world, tmp_path, backoff={"first": "1s", "longest": "2s"}) as life:
+        await life.health("in-sync")
+        world.remove(*(f"agents/agent-{number:02}.yaml" for number in range(11)))
+        await life.push()
+        await life.health("refused")
+        rule = {"match": {"method": "DELETE"}, "action": {"status": 500}, "times": 16}
+        world.own("PUT", "faults", [rule])
+        await life.approve()
+        await life.until(lambda: world.names() == ["agent-11"], within_s=30)
+        await life.until(lambda: taken(life))
+        await idle(life)
+
+
+@pytest.mark.rule("V4")
 async def test_what_was_approved_ends_with_a_newer_commit(world: World, tmp_path: Path):
     five(world)
     async with living(world, tmp_path) as life:

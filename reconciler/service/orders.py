@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from reconciler.apply import Outcome
 from reconciler.guards import Limits
 from reconciler.kinds.kind import Action
 from reconciler.plan import Approval, Plan, approve
@@ -138,6 +140,17 @@ def covering(approval: Approved) -> Approval:
     steps = (line.split(" ") for line in approval.covers)
     keys = ((Key(approval.project, *local.split("/", 1)), step, form) for local, step, form in steps)
     return Approval(frozenset(keys))
+
+
+def without_done(approval: Approved, outcomes: Sequence[Outcome]) -> Approved:
+    """The approval without what was done: what somebody undoes meanwhile is a plan that nobody has seen."""
+    done = {(outcome.key.local, outcome.step) for outcome in outcomes if outcome.well}
+    done -= {(outcome.key.local, outcome.step) for outcome in outcomes if not outcome.well}
+    steps = {line: tuple(line.split(" ")[:2]) for line in approval.covers}
+    # Of two steps of one name, outcomes do not tell which was done.
+    forms = Counter(steps.values())
+    covers = (line for line, step in steps.items() if step not in done or forms[step] > 1)
+    return replace(approval, covers=tuple(covers))
 
 
 def _let_through(inputs: Inputs, plan: Plan) -> Inputs:

@@ -40,7 +40,7 @@ from reconciler.service.connections import Connections
 from reconciler.service.deps import Deps
 from reconciler.service.engine import Again, Turn
 from reconciler.service.keeping import Keeping
-from reconciler.service.orders import approved, asks, begun, covering, over_and_done
+from reconciler.service.orders import approved, asks, begun, covering, over_and_done, without_done
 from reconciler.service.ran import Ran, Tell
 from reconciler.service.records import ProjectRecord
 from reconciler.service.sight import Sight, Sights
@@ -172,9 +172,7 @@ class ProjectTurns:
                 for retry in sight.orders.retries if ran.whole else ():
                     await self._deps.store.take_retry(retry.project, retry.resource)
                 ran = await self._applied(turn, ran, ports, release)
-                open_ = release.waiting or ran.superseded or ran.interrupted or ran.broken
-                if ran.approval and not open_:
-                    await self._deps.store.take_approval(ran.approval)
+                await self._used(ran, release)
         return self._come_to(ran, sight, release)
 
     def _come_to(self, ran: Ran, sight: Sight, release: Release) -> Ran:
@@ -231,6 +229,18 @@ class ProjectTurns:
         approval = begun(approval, ran.inputs, ran.plan, self._deps.now())
         await self._deps.store.approve(approval)
         return replace(ran, approval=approval)
+
+    async def _used(self, ran: Ran, release: Release) -> None:
+        """Keep of an approval what is not done yet; nothing of it once the release is at its end."""
+        approval = ran.approval
+        if approval is None:
+            return
+        if release.waiting or ran.superseded or ran.interrupted or ran.broken:
+            left = without_done(approval, ran.outcomes)
+            if left != approval:
+                await self._deps.store.approve(left)
+        else:
+            await self._deps.store.take_approval(approval)
 
     def _keys(self, turn: Turn, sight: Sight, release: Release) -> Collection[Key]:
         """Which resources to look at: () for all of them.

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.service.living import Living, living
-from tests.service.test_interleavings import V2, asked, ran
+from tests.service.test_interleavings import V2, asked, ran, two_versions
 from tests.service.test_stories import idle, taken
 from tests.world import World, hosted, prompt
 
@@ -120,6 +120,36 @@ async def test_what_failed_of_an_approved_plan_is_tried_again_without_another_ap
         await life.until(lambda: world.names() == ["agent-11"], within_s=30)
         await life.until(lambda: taken(life))
         await idle(life)
+
+
+@pytest.mark.rule("R5", "V4")
+async def test_traffic_that_was_moved_back_once_is_not_moved_again_by_the_same_approval(
+    world: World, tmp_path: Path
+):
+    world.agent("triage", hosted())
+    world.agent("desk", hosted())
+    world.commit()
+    async with living(world, tmp_path) as life:
+        await two_versions(life)
+        await ran(life)
+        world.select("triage", v1=100)
+        world.settings(provisioning={"delay_s": 5})
+        world.agent("desk", hosted(V2))
+        await life.at(await life.push())
+        await ran(life)
+        assert "moving traffic of 1 agent back" in (await life.project()).asks
+        await life.approve()
+        await life.until(lambda: world.traffic("triage") == [("2", 100)])
+        world.select("triage", v1=100)
+        for _ in range(3):
+            await ran(life)
+        assert world.traffic("desk") == [("1", 100)], "the release still waits"
+        assert world.traffic("triage") == [("1", 100)]
+        await life.until(lambda: world.traffic("desk") == [("2", 100)])
+        await ran(life)
+        assert world.traffic("triage") == [("1", 100)]
+        assert "moving traffic of 1 agent back" in (await life.project()).asks
+        assert await taken(life)
 
 
 @pytest.mark.rule("V4")

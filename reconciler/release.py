@@ -65,7 +65,7 @@ def ladder(want: Want, versions: Versions, rule: Release, rungs: Rungs[C]) -> tu
         # The service follows the newest version at once, before it has started: pin first.
         # A draft cannot be the target of a traffic rule.
         able = latest is not None and latest.health is Health.ACTIVE and not latest.draft
-        if rule.strategy is Strategy.PINNED and not explicit and latest is not None and able:
+        if rule.strategy is not Strategy.DIRECT and not explicit and latest is not None and able:
             steps.append(rungs.pin(latest))
             explicit = True
         steps.append(rungs.add())

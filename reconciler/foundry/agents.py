@@ -245,8 +245,7 @@ class AgentPort:
     async def _move(self, name: str, number: str, *, pin: bool) -> Done:
         target = await self._version(name, number)
         if target is None or target.health is not Health.ACTIVE:
-            note = f"version {number} is not active, so traffic stays where it is"
-            return Done("skipped", number, reason="NotActive", note=note)
+            return _not_active(number)
         try:
             with translated(f"move the traffic of agent {name} to version {number}", self._pipe.endpoint):
                 body = wire.selector_to(number)
@@ -265,6 +264,10 @@ class AgentPort:
         return Done("unchanged", number, reason="NotTaken", note=note)
 
     async def _patch(self, name: str, patch: JsonObject) -> Done:
+        for number, share in wire.selector_of(patch.get("agent_endpoint")) or ():
+            version = await self._version(name, number) if share else None
+            if version is not None and version.health is not Health.ACTIVE:
+                return _not_active(number)
         with translated(f"change the endpoint or card of agent {name}", self._pipe.endpoint):
             await self._agents().update_details(name, body=patch)
         live = await self.read(name)
@@ -370,6 +373,11 @@ def _genuine(key: Key, version: Version) -> bool:
 
 def _owner(version: Version) -> str:
     return version.mark.owner if version.mark else ""
+
+
+def _not_active(number: str) -> Done:
+    note = f"version {number} is not active, so traffic stays where it is"
+    return Done("skipped", number, reason="NotActive", note=note)
 
 
 def failed_version(version: Version) -> Done:

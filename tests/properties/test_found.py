@@ -70,19 +70,19 @@ def test_a_split_is_not_held_where_git_says_the_traffic() -> None:
 
     steps = of(decided(live, desired), desired.key).steps
 
-    assert [step.name for step in steps] == ["add-version", "patch-details"]
+    assert [step.name for step in steps] == ["patch-details", "add-version"]
 
 
 @pytest.mark.rule("R4")
-def test_enabling_an_agent_does_not_hide_that_its_version_failed(sandbox: Sandbox) -> None:
+def test_disabling_an_agent_does_not_hide_that_its_version_failed(sandbox: Sandbox) -> None:
     world = World(sandbox.url, "found-stalled", Path("-"))
-    desired = desired_of("bot", {"definition": hosted(), "state": "enabled"})
+    desired = desired_of("bot", {"definition": hosted(), "state": "disabled"})
     failed = version(1, desired.form, mark_text("ours", desired, 1), status="failed")
-    world.seed({"name": "bot", "versions": [failed], "state": "disabled"})
+    world.seed({"name": "bot", "versions": [failed], "state": "enabled"})
 
     run = apply(inputs(world, [desired]))
 
-    assert [outcome.step for outcome in run.outcomes] == ["enable", "await-active"]
+    assert [outcome.step for outcome in run.outcomes] == ["disable", "await-active"]
     assert run.exit_code is ExitCode.PARTLY
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from reconciler.fields import FieldDiff, field_diffs, same
-from reconciler.kinds.agent import details
+from reconciler.kinds.agent import details, failed
 from reconciler.kinds.agent.normal import FOREIGN_METADATA, normal
 from reconciler.kinds.kind import Action, Change, Context, Drift, Refusal
 from reconciler.pointers import without
@@ -82,7 +82,7 @@ def looks(desired: Desired | None, live: Live, ctx: Context) -> tuple[str, ...] 
     if _in_sync(desired, live, ctx):
         return ()
     pin = desired.release.version
-    wanted = [number for number, _ in live.traffic] + ([pin] if pin else [])
+    wanted = [number for number, _ in live.traffic] + [*failed.named(desired)]
     unread = tuple(number for number in dict.fromkeys(wanted) if live.version(number) is None)
     if pin:
         return unread
@@ -142,29 +142,15 @@ def _with_target(desired: Desired, live: Live, ctx: Context) -> Change:
     change = Change(key, Action.NONE, "equal", desired, live, target=target, base=target)
     change = replace(change, unmarked=not ours(key, target, ctx), notes=_mark_notes(desired, target, ctx))
     # A version pinned in Git stays the one that serves: a marked copy of it would be another version.
-    marks = ctx.mark_equal and not desired.release.version
+    marks = ctx.mark_equal and not desired.release.version and target is not failed.idle(desired, live)
     if marks and (change.unmarked or _protection_unmarked(desired, target)):
         return replace(change, action=Action.ADOPT, reason="mark", target=None, pending=True)
     if target.health is not Health.ACTIVE:
-        notes = (*change.notes, *_failure_notes(target))
+        notes = (*failed.notes(target, desired), *change.notes)
         return replace(change, action=Action.UPDATE, reason=str(target.health), pending=True, notes=notes)
     if desired.release.strategy is Strategy.MANUAL:
         return change
     return _traffic(change, desired, newest, ctx)
-
-
-def _failure_notes(target: Version) -> tuple[str, ...]:
-    """Why a version is not active, in the service's words and with the remedy (rule R4)."""
-    if target.health is not Health.FAILED:
-        return (f"version {target.number} is being provisioned",)
-    return (failure_text(target), "mend it and change the manifest, or run with --retry-failed")
-
-
-def failure_text(version: Version) -> str:
-    """`version 7 failed: code: message`, as far as the service said it."""
-    failure = version.failure
-    parts = (f"version {version.number} failed", failure.code, failure.message) if failure else ()
-    return ": ".join(part for part in parts if part) or f"version {version.number} failed"
 
 
 def _mark_notes(desired: Desired, target: Version, ctx: Context) -> tuple[str, ...]:
@@ -189,6 +175,8 @@ def _target(desired: Desired, live: Live, ctx: Context) -> Version | None:
     serving = {number for number, share in live.traffic if share}
     if desired.release.version:
         return live.version(desired.release.version)
+    if idle := failed.idle(desired, live):
+        return idle
     # Where Git itself says the traffic, any equal version will do: nothing is released to it from here.
     by_hand = desired.release.strategy is Strategy.MANUAL
     able = [

@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 from reconciler.fields import FieldDiff, same
+from reconciler.kinds.agent import failed
 from reconciler.kinds.kind import Action, Change, Context, Drift
-from reconciler.resource import Desired, Json, JsonObject, Live
+from reconciler.resource import Desired, Health, Json, JsonObject, Live
 
 
 def compared(change: Change, desired: Desired, live: Live, ctx: Context) -> Change:
     """The change with what the mutable part needs: a patch, a state to reach, their diffs and drift.
 
     Nothing marks the mutable part. A disabled agent that shall be enabled is drift while its version is
-    what Git says; endpoint and card are where that version came from this very commit, or without Git.
+    what Git says; endpoint and card are where that version came from this very commit, or without Git,
+    and runs: before that they were never set.
     """
     if not desired.details and desired.enabled is None:
         return change
@@ -39,6 +41,8 @@ def compared(change: Change, desired: Desired, live: Live, ctx: Context) -> Chan
     if patch and _unmoved(change, ctx):
         drift += (Drift("changed", by="somebody else", fields=tuple(fields)),)
     moved = bool(patch or enable is not None) and not drift
+    if failed.stuck(change, ctx) and (patch or enable):
+        notes += ("endpoint, card and enabling wait until a version of this manifest runs",)
     changed = replace(
         change,
         patch=patch,
@@ -54,8 +58,21 @@ def compared(change: Change, desired: Desired, live: Live, ctx: Context) -> Chan
 
 
 def _unmoved(change: Change, ctx: Context) -> bool:
-    mark = change.target.mark if change.target else None
+    target = change.target
+    mark = target.mark if target is not None and target.health is Health.ACTIVE else None
     return mark is not None and mark.commit == ctx.commit and ctx.ours(mark) and not ctx.dirty
+
+
+def split(patch: JsonObject) -> tuple[JsonObject, JsonObject]:
+    """The patch of the traffic alone, and the rest of it; each is empty where there is nothing of it."""
+    endpoint = patch.get("agent_endpoint")
+    if not isinstance(endpoint, dict) or "version_selector" not in endpoint:
+        return {}, patch
+    others = {key: value for key, value in endpoint.items() if key != "version_selector"}
+    rest = {**patch, "agent_endpoint": others} if others else dict(patch)
+    if not others:
+        del rest["agent_endpoint"]
+    return {"agent_endpoint": {"version_selector": endpoint["version_selector"]}}, rest
 
 
 def satisfied(stated: Json, live: Json) -> bool:

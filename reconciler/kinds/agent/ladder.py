@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from reconciler import release
+from reconciler.kinds.agent import details, failed
 from reconciler.kinds.agent.calls import (
     AddVersion,
     AgentCall,
@@ -24,7 +25,6 @@ from reconciler.pointers import carried
 from reconciler.release import Versions, Want
 from reconciler.resource import (
     Desired,
-    Health,
     JsonObject,
     Lifecycle,
     Live,
@@ -48,30 +48,41 @@ def steps(change: Change, ctx: Context) -> tuple[AgentStep, ...]:
         return (_delete(change, ctx),)
     if change.desired is None or change.action is Action.NONE:
         return ()
-    ladder = _versions(change, change.desired, ctx)
+    if change.live is None:
+        return _first(change, change.desired, ctx)
     found: list[AgentStep] = []
-    if change.enable is False and change.live is not None:
-        found.append(_step(change, "disable", Disable(), "disable the agent"))
-    retired = _retire(change, change.desired, change.live, ladder, ctx) if change.live else []
+    if change.enable is False:
+        found.append(_disable(change))
+    stuck = failed.stuck(change, ctx)
+    ladder = [] if stuck else _versions(change, change.desired, ctx)
+    traffic, patch = details.split(change.patch)
+    if traffic and (stuck or ladder) and failed.runs(change.desired, change.live):
+        # What Git says by hand waits for no other version, and pins as well as a pin.
+        found.append(_patch(change, traffic))
+        ladder = [step for step in ladder if step.name != "pin-traffic"]
+    else:
+        patch = change.patch
+    retired = _retire(change, change.desired, change.live, ladder, ctx)
     if change.key in ctx.at_cap:
         # No room for one more version: old ones go first. Without any to go somebody may have made room.
         found += [*retired, *ladder]
         retired = []
     else:
         found += ladder
-    if change.live is None:
-        # A fresh agent: what its manifest states of the mutable part is set once it exists.
-        if change.desired.details:
-            found.append(_patch(change, change.desired.details))
-        if change.enable is False:
-            found.append(_step(change, "disable", Disable(), "disable the agent"))
-        return tuple(found)
-    if change.patch:
-        found.append(_patch(change, change.patch))
+    if patch and not stuck:
+        found.append(_patch(change, patch))
     found += retired
-    if change.enable:
+    if change.enable and not stuck:
         found.append(_step(change, "enable", Enable(), "enable the agent"))
     return tuple(found)
+
+
+def _first(change: Change, desired: Desired, ctx: Context) -> tuple[AgentStep, ...]:
+    """The steps that make an agent: it is disabled before its version has started, and described after."""
+    add, *gates = _versions(change, desired, ctx)
+    disabled = [_disable(change)] if change.enable is False else []
+    described = [_patch(change, desired.details)] if desired.details else []
+    return (add, *disabled, *gates, *described)
 
 
 def fresh(change: Change) -> frozenset[str]:
@@ -86,9 +97,7 @@ def _versions(change: Change, desired: Desired, ctx: Context) -> list[AgentStep]
     rungs = _Rungs(change, desired, ctx)
     if change.reason == "details" or change.held:
         return []
-    again = target is not None and target.health is Health.FAILED
-    if again and not ctx.retries(change.key):
-        return []
+    again = failed.anew(change, ctx)
     add = target is None or again
     first: list[AgentStep] = []
     if again and target is not None and live is not None and _replaceable(target, live):
@@ -145,7 +154,8 @@ def _retire(
     return [
         _step(change, "retire-version", RetireVersion(version.number), f"delete old version {version.number}")
         for version in old
-        if version.number not in gone and (change.target is None or change.target.number != version.number)
+        if version.number not in gone.union(failed.named(desired))
+        and (change.target is None or change.target.number != version.number)
     ]
 
 
@@ -160,6 +170,10 @@ def _delete(change: Change, ctx: Context) -> AgentStep:
     counted = f"{count} version{'s' * (count != 1)}" if live.all_versions else "all its versions"
     text = f"delete the agent with {counted}"
     return _step(change, "delete-agent", call, text)
+
+
+def _disable(change: Change) -> AgentStep:
+    return _step(change, "disable", Disable(), "disable the agent")
 
 
 def _patch(change: Change, patch: JsonObject) -> AgentStep:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from reconciler.plan import Plan
     from reconciler.policies import Verdict
     from reconciler.reconcile import Inputs
-    from reconciler.report import ProjectRun, RunReport
+    from reconciler.report import Failed, ProjectRun, RunReport
 
 
 def apply(
@@ -126,11 +126,12 @@ class _Worker:
         from reconciler.cli.run import import_sdk_early
         from reconciler.loading import closed_window
         from reconciler.plan import approve
-        from reconciler.reconcile import examine
         from reconciler.report import ProjectRun
 
         name = inputs.project
-        plan = await examine(inputs, ports)
+        plan = await self._examined(inputs, ports)
+        if plan is None:
+            return ProjectRun(name, inputs.endpoint, failed=_not_begun())
         expected = self.receipt.digest(name) if self.receipt else self.digest
         if (self.receipt or self.digest) and expected != plan.digest:
             return ProjectRun(name, inputs.endpoint, _refused_as_stale(plan, expected))
@@ -144,10 +145,20 @@ class _Worker:
             return ProjectRun(name, inputs.endpoint, _refused_by_user(plan))
         self.stop = stop = self.stop or Stop()
         progress = Progress(self.log_level)
-        with signals(stop, lambda text: typer.echo(text, err=True)), progress.of(plan):
+        with signals(stop, _say), progress.of(plan):
             reviewed = approve(plan) if self.ask or expected else None
             looping = Looping(self.timeout_s, stop, progress, reviewed)
             return await apply_until_settled(inputs, ports, plan, looping)
+
+    async def _examined(self, inputs: Inputs, ports: Ports) -> Plan | None:
+        """The plan; None where somebody said stop, so that what was done to the Projects before is told."""
+        from reconciler.cli.loop import signals, unless_stopped
+        from reconciler.reconcile import examine
+
+        if self.stop is None:
+            return await examine(inputs, ports)
+        with signals(self.stop, _say):
+            return await unless_stopped(self.stop, examine(inputs, ports))
 
     def _show(self, project: DesiredProject, plan: Plan) -> None:
         import time
@@ -171,6 +182,16 @@ class _Worker:
             for project in report.projects
         )
         return replace(report, projects=projects)
+
+
+def _say(text: str) -> None:
+    typer.echo(text, err=True)
+
+
+def _not_begun() -> Failed:
+    from reconciler.report import Failed
+
+    return Failed(("the run was asked to stop before this Project was looked at",), "Run it again to go on.")
 
 
 def _confirmed(project: str) -> bool:

@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 from reconciler.apply import Outcome, Progress, Stop
 from reconciler.errors import ReconcilerError
@@ -16,6 +17,8 @@ from reconciler.loading import failure
 from reconciler.plan import Approval, Plan
 from reconciler.reconcile import Inputs, Run, examine, reconcile, settled_meanwhile, unsettled
 from reconciler.report import ProjectRun
+
+T = TypeVar("T")
 
 # A version takes minutes to start; asking more often than every 10 s tells nothing new.
 _FIRST_PAUSE_S = 0.5
@@ -50,15 +53,33 @@ async def apply_until_settled(inputs: Inputs, ports: Ports, plan: Plan, loop: Lo
             return result
         pause_s = min(pause_s * 1.5, _LONGEST_PAUSE_S)
         try:
-            plan = await examine(inputs, ports, run.memory, keys=waiting)
+            seen = await unless_stopped(loop.stop, examine(inputs, ports, run.memory, keys=waiting))
         except ReconcilerError as error:
             return replace(result, failed=failure(error))
-        stale = _stale(plan, loop.approval)
+        if seen is None:
+            return result
+        plan, stale = seen, _stale(seen, loop.approval)
         outcomes += stale
         result = replace(result, outcomes=tuple(outcomes), last=plan)
         if stale:
             return result
         outcomes += settled_meanwhile(plan)
+
+
+async def unless_stopped(stop: Stop, reading: Coroutine[Any, Any, T]) -> T | None:
+    """What the reading came to; None when the run was asked to stop first, since a reading may wait long.
+
+    Raises:
+        ReconcilerError: the reading failed.
+    """
+    task, stopping = asyncio.create_task(reading), asyncio.create_task(stop.asked.wait())
+    try:
+        await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        return None if stop.asked.is_set() else await task
+    finally:
+        task.cancel()
+        stopping.cancel()
+        await asyncio.gather(task, stopping, return_exceptions=True)
 
 
 async def _stopped(stop: Stop, pause_s: float) -> bool:

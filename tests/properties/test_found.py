@@ -206,3 +206,54 @@ def test_nothing_is_carried_over_from_another_kind() -> None:
     added = next(step for step in of(decided(live, desired), desired.key).steps if step.name == "add-version")
 
     assert added.call.form["definition"]["cpu"] == "1"
+
+
+def by_hand(*shares: tuple[int, int], **definition: object) -> dict[str, object]:
+    """A spec whose traffic is what Git says."""
+    rules = [{"type": "FixedRatio", **rule} for rule in selector(*shares)]
+    return {
+        "definition": {**PROMPT, **definition},
+        "release": {"strategy": "manual"},
+        "endpoint": {"version_selector": {"version_selection_rules": rules}},
+    }
+
+
+@pytest.mark.rule("R1", "R5")
+@pytest.mark.parametrize(
+    "spec",
+    [
+        pytest.param(by_hand((4, 100)), id="by-hand"),
+        pytest.param({"definition": PROMPT, "release": {"version": "4"}}, id="pinned"),
+    ],
+)
+@pytest.mark.parametrize("lives", [True, False], ids=["live", "new"])
+def test_a_version_that_is_not_there_is_refused_before_anything_is_sent(
+    sandbox: Sandbox, spec: dict[str, object], lives: bool
+) -> None:
+    """The service would refuse the rule in every run, or the next run would see that it cannot be done."""
+    world = World(sandbox.url, f"found-gone-{lives}-{'endpoint' in spec}", Path("-"))
+    desired = desired_of("bot", spec)
+    if lives:
+        world.seed({"name": "bot", "versions": [version(1, desired.form, mark_text("ours", desired, 1))]})
+    world.forget()
+
+    run = apply(inputs(world, [desired]))
+
+    assert run.exit_code is ExitCode.REFUSED
+    assert [verdict.rule for verdict in run.first.verdicts] == ["release-version"]
+    assert "version 4 of Agent/bot does not exist" in run.first.verdicts[0].message
+    assert world.writes() == []
+
+
+@pytest.mark.rule("R1")
+def test_git_may_name_the_version_that_this_run_makes(sandbox: Sandbox) -> None:
+    world = World(sandbox.url, "found-next", Path("-"))
+    old = desired_of("bot", {"definition": PROMPT})
+    desired = desired_of("bot", by_hand((2, 100), model="gpt-4.1"))
+    world.seed({"name": "bot", "versions": [version(1, old.form, mark_text("ours", old, 1))]})
+
+    run = apply(inputs(world, [desired]))
+
+    assert [outcome.step for outcome in run.outcomes] == ["pin-traffic", "add-version", "patch-details"]
+    assert world.traffic("bot") == [("2", 100)]
+    assert not plan(inputs(world, [desired])).steps

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from reconciler.fields import FieldDiff, field_diffs, same
-from reconciler.kinds.agent import details, failed
+from reconciler.kinds.agent import details, failed, named
 from reconciler.kinds.agent.normal import FOREIGN_METADATA, normal
 from reconciler.kinds.kind import Action, Change, Context, Drift, Refusal
 from reconciler.pointers import without
@@ -82,7 +82,7 @@ def looks(desired: Desired | None, live: Live, ctx: Context) -> tuple[str, ...] 
     if _in_sync(desired, live, ctx):
         return ()
     pin = desired.release.version
-    wanted = [number for number, _ in live.traffic] + [*failed.named(desired)]
+    wanted = [number for number, _ in live.traffic] + [*named.numbers(desired)]
     unread = tuple(number for number in dict.fromkeys(wanted) if live.version(number) is None)
     if pin:
         return unread
@@ -130,7 +130,9 @@ def _missing(key: Key, desired: Desired) -> Change:
         for part, found in stated.items()
         for name, value in (found.items() if isinstance(found, dict) else [("", found)])
     )
-    return Change(key, Action.CREATE, "missing", desired, None, fields=fields, enable=desired.enabled)
+    gone = named.missing(desired, None, adds=True)
+    change = Change(key, Action.CREATE, "missing", desired, None, fields=fields, enable=desired.enabled)
+    return replace(change, blocked=(gone,)) if gone else change
 
 
 def _with_target(desired: Desired, live: Live, ctx: Context) -> Change:
@@ -142,7 +144,7 @@ def _with_target(desired: Desired, live: Live, ctx: Context) -> Change:
     change = Change(key, Action.NONE, "equal", desired, live, target=target, base=target)
     change = replace(change, unmarked=not ours(key, target, ctx), notes=_mark_notes(desired, target, ctx))
     # A version pinned in Git stays the one that serves: a marked copy of it would be another version.
-    marks = ctx.mark_equal and not desired.release.version and target is not failed.idle(desired, live)
+    marks = ctx.mark_equal and not desired.release.version and target is not named.idle(desired, live)
     if marks and (change.unmarked or _protection_unmarked(desired, target)):
         return replace(change, action=Action.ADOPT, reason="mark", target=None, pending=True)
     if target.health is not Health.ACTIVE:
@@ -175,7 +177,7 @@ def _target(desired: Desired, live: Live, ctx: Context) -> Version | None:
     serving = {number for number, share in live.traffic if share}
     if desired.release.version:
         return live.version(desired.release.version)
-    if idle := failed.idle(desired, live):
+    if idle := named.idle(desired, live):
         return idle
     # Where Git itself says the traffic, any equal version will do: nothing is released to it from here.
     by_hand = desired.release.strategy is Strategy.MANUAL
@@ -274,14 +276,8 @@ def _to_create(desired: Desired, live: Live, newest: Version | None, ctx: Contex
     # Who serves says nothing about the version to make where Git itself says the traffic.
     by_hand = desired.release.strategy is Strategy.MANUAL
     base = latest if by_hand else live.version(live.serving) or latest
-    pin = desired.release.version
-    if pin:
-        refusal = Refusal(
-            "release-version",
-            f"version {pin} of {desired.key.local} does not exist",
-            "Set `release.version` to a version that `reconciler status` lists, or remove it.",
-        )
-        return Change(desired.key, Action.UPDATE, "pinned", desired, live, base=base, blocked=(refusal,))
+    if desired.release.version:
+        return Change(desired.key, Action.UPDATE, "pinned", desired, live, base=base)
     want, have = _comparable(desired, base.form)
     fields = field_diffs(want, have) or _code_field(desired)
     action = Action.UPDATE if newest is not None else Action.ADOPT
@@ -307,6 +303,9 @@ def _code_field(desired: Desired) -> tuple[FieldDiff, ...]:
 
 def _blocked(change: Change, desired: Desired, live: Live, ctx: Context) -> Change:
     """Refusals that belong to this agent: another owner (M4), another kind of definition (C7)."""
+    gone = named.missing(desired, live, adds=change.target is None and not desired.release.version)
+    if gone:
+        change = replace(change, action=Action.UPDATE, reason="pinned", blocked=(*change.blocked, gone))
     if change.action is Action.NONE:
         return change
     blocked = list(change.blocked)

@@ -2,35 +2,9 @@
 
 from __future__ import annotations
 
+from reconciler.kinds.agent import named
 from reconciler.kinds.kind import Change, Context
-from reconciler.resource import Desired, Health, Live, Strategy, Version
-
-
-def named(desired: Desired) -> tuple[str, ...]:
-    """The versions that Git itself gives traffic: `release.version`, or those of a selector by hand."""
-    if desired.release.version:
-        return (desired.release.version,)
-    if desired.release.strategy is not Strategy.MANUAL:
-        return ()
-    endpoint = desired.details.get("agent_endpoint")
-    selector = endpoint.get("version_selector") if isinstance(endpoint, dict) else None
-    rules = selector.get("version_selection_rules") if isinstance(selector, dict) else None
-    found = [rule for rule in rules if isinstance(rule, dict)] if isinstance(rules, list) else []
-    return tuple(str(rule.get("agent_version")) for rule in found if rule.get("traffic_percentage"))
-
-
-def idle(desired: Desired, live: Live) -> Version | None:
-    """A version that Git gives traffic by hand and that does not run, as far as it was read."""
-    if desired.release.strategy is not Strategy.MANUAL:
-        return None
-    found = [version for version in live.known if version.number in named(desired)]
-    return next((version for version in found if version.health is not Health.ACTIVE), None)
-
-
-def runs(desired: Desired, live: Live) -> bool:
-    """Whether all that Git gives traffic by hand is there and runs."""
-    found = [live.version(number) for number in named(desired)]
-    return bool(found) and all(version and version.health is Health.ACTIVE for version in found)
+from reconciler.resource import Desired, Health, Version
 
 
 def anew(change: Change, ctx: Context) -> bool:
@@ -41,7 +15,7 @@ def anew(change: Change, ctx: Context) -> bool:
     target, desired = change.target, change.desired
     if target is None or desired is None or target.health is not Health.FAILED:
         return False
-    return ctx.retries(change.key) and target.number not in named(desired)
+    return ctx.retries(change.key) and target.number not in named.numbers(desired)
 
 
 def stuck(change: Change, ctx: Context) -> bool:
@@ -54,9 +28,8 @@ def notes(target: Version, desired: Desired) -> tuple[str, ...]:
     """Why a version is not active, in the service's words and with the remedy."""
     if target.health is not Health.FAILED:
         return (f"version {target.number} is being provisioned",)
-    if target.number in named(desired):
-        where = "release.version" if desired.release.version else "endpoint.version_selector"
-        return (_text(target), f"name a version that runs in `{where}`")
+    if target.number in named.numbers(desired):
+        return (_text(target), f"name a version that runs in `{named.where(desired)}`")
     return (_text(target), "mend it and change the manifest, or run with --retry-failed")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from reconciler import release
-from reconciler.kinds.agent import details, failed
+from reconciler.kinds.agent import details, failed, named
 from reconciler.kinds.agent.calls import (
     AddVersion,
     AgentCall,
@@ -56,7 +56,7 @@ def steps(change: Change, ctx: Context) -> tuple[AgentStep, ...]:
     stuck = failed.stuck(change, ctx)
     ladder = [] if stuck else _versions(change, change.desired, ctx)
     traffic, patch = details.split(change.patch)
-    if traffic and (stuck or ladder) and failed.runs(change.desired, change.live):
+    if traffic and (stuck or ladder) and named.run(change.desired, change.live):
         # What Git says by hand waits for no other version, and pins as well as a pin.
         found.append(_patch(change, traffic))
         ladder = [step for step in ladder if step.name != "pin-traffic"]
@@ -154,7 +154,7 @@ def _retire(
     return [
         _step(change, "retire-version", RetireVersion(version.number), f"delete old version {version.number}")
         for version in old
-        if version.number not in gone.union(failed.named(desired))
+        if version.number not in gone.union(named.numbers(desired))
         and (change.target is None or change.target.number != version.number)
     ]
 

@@ -257,3 +257,28 @@ def test_git_may_name_the_version_that_this_run_makes(sandbox: Sandbox) -> None:
     assert [outcome.step for outcome in run.outcomes] == ["pin-traffic", "add-version", "patch-details"]
     assert world.traffic("bot") == [("2", 100)]
     assert not plan(inputs(world, [desired])).steps
+
+
+@pytest.mark.rule("M4")
+@pytest.mark.parametrize(
+    "spec",
+    [
+        pytest.param({"definition": PROMPT, "release": {"version": "1"}}, id="pinned"),
+        pytest.param({"definition": PROMPT, "card": {"version": "1", "skills": []}}, id="card"),
+        pytest.param({"definition": PROMPT, "state": "disabled"}, id="state"),
+        pytest.param(by_hand((1, 100)), id="by-hand"),
+        pytest.param({"definition": PROMPT, "metadata": {}}, id="mark"),
+    ],
+)
+def test_an_edit_does_not_hide_whose_agent_it_is(sandbox: Sandbox, spec: dict[str, object]) -> None:
+    """The other owner's mark is on the version below, which nothing but this made worth reading."""
+    world = World(sandbox.url, f"found-owner-{'-'.join(spec)}-{'release' in spec}", Path("-"))
+    desired = desired_of("bot", spec)
+    versions = [version(number, desired.form, None) for number in (1, 3)]
+    versions.insert(1, version(2, desired.form, mark_text("stranger", desired, 2)))
+    world.seed({"name": "bot", "versions": versions})
+    world.forget()
+
+    run = apply(inputs(world, [desired], mark_equal="metadata" in spec))
+
+    assert ([verdict.rule for verdict in run.first.verdicts], world.writes()) == (["owner"], [])

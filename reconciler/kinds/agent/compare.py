@@ -84,6 +84,10 @@ def looks(desired: Desired | None, live: Live, ctx: Context) -> tuple[str, ...] 
     pin = desired.release.version
     wanted = [number for number, _ in live.traffic] + [*named.numbers(desired)]
     unread = tuple(number for number in dict.fromkeys(wanted) if live.version(number) is None)
+    unsigned = latest.mark is None or not latest.mark.genuine(live.key, latest.number)
+    if unsigned and latest.order > 1 and _touched(desired, live, ctx):
+        # Another owner's mark may lie below an edit, and nothing else would make it worth reading (rule M4).
+        return None
     if pin:
         return unread
     by_hand = desired.release.strategy is Strategy.MANUAL
@@ -97,6 +101,16 @@ def looks(desired: Desired | None, live: Live, ctx: Context) -> tuple[str, ...] 
         if serving and serving.health is Health.ACTIVE and equal(desired, serving, ctx):
             return ()
     return None
+
+
+def _touched(desired: Desired, live: Live, ctx: Context) -> bool:
+    """Whether something is written even where no version is made."""
+    moves = bool(desired.release.version) and live.serving != desired.release.version
+    switches = desired.enabled is not None and desired.enabled != live.enabled
+    described = all(
+        details.satisfied(stated, live.details.get(part)) for part, stated in desired.details.items()
+    )
+    return moves or switches or not described or ctx.mark_equal
 
 
 def _in_sync(desired: Desired, live: Live, ctx: Context) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final
 
 from reconciler.attempt import Patience, attempt
-from reconciler.errors import ReconcilerError, ServiceError, explain
+from reconciler.errors import ReconcilerError, ServiceError, Throttled, explain
 from reconciler.kinds.kind import Action, Change
 from reconciler.live import Ports
 from reconciler.plan import Plan, Planned
@@ -179,15 +179,22 @@ def _later(planned: Planned, waits: list[Key], *, helps: bool) -> Outcome:
 async def _together(planned: Sequence[Planned], run: Applying) -> list[Outcome]:
     gate = asyncio.Semaphore(run.workers)
     outcomes: list[Outcome] = []
+    refusing = False
 
     async def one(item: Planned) -> None:
+        nonlocal refusing
         async with gate:
             if run.stop.asked.is_set():
                 outcomes.append(_stopped(item.key, item.steps[0].name))
                 return
+            if refusing:
+                outcomes.append(_put_off(item))
+                return
             async for outcome in _resource(item, run):
                 outcomes.append(outcome)
                 run.progress(outcome)
+                # It has let this one wait for longer than a write may; the others would do no better.
+                refusing = refusing or outcome.reason == "Throttled"
 
     tasks = {asyncio.create_task(one(item)): item for item in planned}
     stopping = asyncio.create_task(run.stop.asked.wait())
@@ -210,6 +217,13 @@ async def _together(planned: Sequence[Planned], run: Applying) -> list[Outcome]:
 def _cut(planned: Planned) -> Outcome:
     note = "the run ended before the answer came; the next run finds out by reading"
     return Outcome(planned.key, planned.steps[0].name, "pending", reason="Stopped", note=note, retryable=True)
+
+
+def _put_off(planned: Planned) -> Outcome:
+    note = "the service refuses requests for now, so this was not tried yet"
+    return Outcome(
+        planned.key, planned.steps[0].name, "pending", reason="Throttled", note=note, retryable=True
+    )
 
 
 def _stopped(key: Key, step: str) -> Outcome:
@@ -300,6 +314,22 @@ def _filled(call: Any, outputs: dict[str, str]) -> Any:
 
 
 def _failed(step: Step[Any], error: ReconcilerError, took_s: float) -> Outcome:
+    if isinstance(error, Throttled):
+        # A refusal says that nothing happened, and that a later attempt may pass.
+        return Outcome(
+            step.key,
+            step.name,
+            "pending",
+            reason="Throttled",
+            note=str(error),
+            hint=error.hint,
+            code=error.code,
+            status=error.status,
+            request_id=error.request_id,
+            retryable=True,
+            duration_s=round(took_s, 3),
+            at=time.monotonic(),
+        )
     service = isinstance(error, ServiceError)
     return Outcome(
         step.key,

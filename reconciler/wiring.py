@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -53,9 +54,11 @@ def address(endpoint: str, settings: Settings) -> str:
 
 @asynccontextmanager
 async def connected(
-    endpoint: str, settings: Settings, observer: Observer | None = None
+    endpoint: str, settings: Settings, observer: Observer | None = None, longest_s: float = math.inf
 ) -> AsyncIterator[Pipe]:
     """The pipeline to one endpoint, open while the block runs; the observer hears of each request.
+
+    With `longest_s` a request that is refused or fails is not tried for longer.
 
     Raises:
         InvalidInput: the endpoint's host must not get our token.
@@ -66,7 +69,7 @@ async def connected(
 
     check_trusted(endpoint, settings.trusted_hosts)
     where, most = address(endpoint, settings), settings.concurrency + 4
-    async with open_pipe(where, connections=most, observer=observer) as pipe:
+    async with open_pipe(where, connections=most, observer=observer, longest_s=longest_s) as pipe:
         yield pipe
 
 

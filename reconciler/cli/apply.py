@@ -34,7 +34,10 @@ def apply(
         str | None, typer.Option("--plan-digest", help="Apply only if the plan has this digest.")
     ] = None,
     timeout: Annotated[
-        float, typer.Option("--timeout", min=0, help="Longest wait for versions to start, in seconds.")
+        float,
+        typer.Option(
+            "--timeout", min=0, help="Longest wait for versions to start or throttled changes, in s."
+        ),
     ] = 900,
     allow_empty: options.AllowEmpty = False,
     allow_older: options.AllowOlder = False,

@@ -23,6 +23,8 @@ T = TypeVar("T")
 # A version takes minutes to start; asking more often than every 10 s tells nothing new.
 _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 10.0
+# At the end of the time there is one more look, for which a service that takes requests needs no longer.
+_LAST_LOOK_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,8 @@ async def apply_until_settled(inputs: Inputs, ports: Ports, plan: Plan, loop: Lo
             return result
         pause_s = min(pause_s * 1.5, _LONGEST_PAUSE_S)
         try:
-            seen = await unless_stopped(loop.stop, examine(inputs, ports, run.memory, keys=waiting))
+            looking = examine(inputs, ports, run.memory, keys=waiting)
+            seen = await unless_stopped(loop.stop, looking, max(deadline - time.monotonic(), _LAST_LOOK_S))
         except ReconcilerError as error:
             return replace(result, failed=failure(error))
         if seen is None:
@@ -66,16 +69,20 @@ async def apply_until_settled(inputs: Inputs, ports: Ports, plan: Plan, loop: Lo
         outcomes += settled_meanwhile(plan)
 
 
-async def unless_stopped(stop: Stop, reading: Coroutine[Any, Any, T]) -> T | None:
-    """What the reading came to; None when the run was asked to stop first, since a reading may wait long.
+async def unless_stopped(
+    stop: Stop, reading: Coroutine[Any, Any, T], within_s: float | None = None
+) -> T | None:
+    """What the reading came to; None when the run was asked to stop, or the time was up, before it did.
+
+    A reading may wait long for a service that takes no more requests for now.
 
     Raises:
         ReconcilerError: the reading failed.
     """
     task, stopping = asyncio.create_task(reading), asyncio.create_task(stop.asked.wait())
     try:
-        await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        return None if stop.asked.is_set() else await task
+        await asyncio.wait({task, stopping}, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
+        return None if stop.asked.is_set() or not task.done() else task.result()
     finally:
         task.cancel()
         stopping.cancel()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import socket
 import ssl
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -22,6 +24,8 @@ from reconciler.errors import (
     Throttled,
     Unauthorized,
 )
+from reconciler.foundry.rate import Paused
+from reconciler.foundry.sending import retry_after_s
 from reconciler.masking import Masker
 from reconciler.remedies import remedy
 
@@ -49,6 +53,10 @@ def translated(what: str, endpoint: str) -> Iterator[None]:
     """Errors of azure-core that leave the block are `ServiceError`s that say `what` failed on `endpoint`."""
     try:
         yield
+    except Paused as error:
+        raise Throttled(
+            _refused(f"cannot {what} at {endpoint}", error.wait_s), status=429, hint=remedy("", 429)
+        ) from None
     except DecodeError as error:
         raise _lost(what, endpoint, error) from error
     except ClientAuthenticationError as error:
@@ -132,6 +140,9 @@ def from_response(what: str, endpoint: str, response: Any) -> ServiceError:
         hint = f"The proxy wants a sign-in: check {_PROXY}."
     elif page and status < 500:
         message, hint = f"{message}: a web page answers, not the service", _ELSEWHERE
+    elif status == 429:
+        told_s = retry_after_s(SimpleNamespace(http_response=response))
+        message = _refused(message, told_s)
     error_type = _TYPES.get(status, ServiceBroken if status >= 500 else ServiceError)
     return error_type(
         message,
@@ -141,6 +152,11 @@ def from_response(what: str, endpoint: str, response: Any) -> ServiceError:
         detail=detail,
         hint=hint,
     )
+
+
+def _refused(message: str, wait_s: float | None) -> str:
+    asks = f" and asks to wait {math.ceil(wait_s)} s" if wait_s else ""
+    return f"{message}: the service refuses requests for now{asks}"
 
 
 def _asked(response: Any) -> str:

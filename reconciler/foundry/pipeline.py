@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -65,12 +66,13 @@ class Pipe:
         await self.credential.close()
 
 
-def open_pipe(
+def open_pipe(  # noqa: PLR0913 - each has a default and is about this pipeline alone
     endpoint: str,
     *,
     connections: int = 100,
     repeats: int = 6,
     silence_s: float = 120,
+    longest_s: float = math.inf,
     credential: Any = None,
     observer: Observer | None = None,
 ) -> Pipe:
@@ -81,6 +83,8 @@ def open_pipe(
         connections: most connections at once.
         repeats: how often one request is sent again before its failure counts; 6 times take half a minute.
         silence_s: longest wait for the next bytes of an answer, in seconds.
+        longest_s: how long a request that is refused or fails is tried, in seconds; a caller that comes again
+            by itself need not wait here.
         credential: an async credential of azure-core; by default whatever this machine signs in with.
         observer: hears of every attempt.
     """
@@ -106,8 +110,8 @@ def open_pipe(
         RequestIdPolicy(),
         HeadersPolicy(),
         UserAgentPolicy(sdk_moniker=_SDK, user_agent=f"reconciler/{__version__}"),
-        Retry(repeats),
-        Pace(limiter, repeats, observer),
+        Retry(repeats, longest_s),
+        Pace(limiter, repeats, observer, longest_s),
         *([AsyncBearerTokenCredentialPolicy(credential, SCOPE)] if secure else []),
         *([DistributedTracingPolicy()] if settings.tracing_implementation() else []),
         *([Watched(observer)] if observer else []),

@@ -26,6 +26,7 @@ bucket that holds a single token costs ten seconds more. `tests/foundry/test_rat
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from typing import Final
 
@@ -55,6 +56,14 @@ _LONG_PAUSE_S: Final = 5.0
 _LATE_S: Final = 0.005
 
 
+class Paused(Exception):
+    """The service told everybody to wait for `wait_s` more seconds, which is too long for this request."""
+
+    def __init__(self, wait_s: float) -> None:
+        super().__init__(f"the service asks to wait {math.ceil(wait_s)} s")
+        self.wait_s = wait_s
+
+
 class RateLimiter:
     """Paces requests: `sent = await take()` before each send, then `passed(sent)` or `refused(sent, …)`.
 
@@ -80,8 +89,18 @@ class RateLimiter:
         self._paused = False
         self._held_back = False
 
-    async def take(self) -> float:
-        """Wait until one more request may be sent; in order of asking. Returns when it is sent."""
+    @property
+    def pause_s(self) -> float:
+        """How long the service has asked everybody to wait, from now on, in seconds."""
+        return max(0.0, self._resume_at - asyncio.get_running_loop().time())
+
+    async def take(self, longest_s: float = math.inf) -> float:
+        """Wait until one more request may be sent; in order of asking. Returns when it is sent.
+
+        Raises:
+            Paused: the service asked everybody to wait for longer than that. Keeping its pace may take
+                longer.
+        """
         clock = asyncio.get_running_loop().time
         asked_at = clock()
         async with self._turn:
@@ -89,6 +108,8 @@ class RateLimiter:
             now = slot = clock()
             self._held_back = False
             while (due := self._due_at()) > now:
+                if self.pause_s > longest_s:
+                    raise Paused(self.pause_s)
                 await asyncio.sleep(due - now)
                 now, slot = clock(), due
                 self._held_back = True

@@ -1,13 +1,15 @@
 """How one request is sent: paced with the others of its project, and again where that is safe.
 
 Here and nowhere else a request waits for the service. A 429 is a plain refusal: nothing happened, so reads
-and writes are sent again. Reads are also sent again after 5xx and lost connections. A write whose answer is
-lost or 5xx may have happened: whoever sent it finds out by reading (rule P5).
+and writes are sent again, a write only while what was read before it still counts. Reads are also sent again
+after 5xx and lost connections. A write whose answer is lost or 5xx may have happened: whoever sent it finds
+out by reading (rule P5).
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from typing import IO, Any, Final, Protocol
 
@@ -21,6 +23,9 @@ from reconciler.foundry.rate import RateLimiter
 LONGEST_WAIT_S: Final = 60.0
 # What refuses one request for so long while others pass will not take it in this run.
 _LONGEST_REFUSED_S: Final = 600.0
+# What was read right before a write, and whether it may still be sent, is not known any more after so long
+# (rule P4): whoever wants it decides again.
+WRITE_WAITS_S: Final = 15.0
 _FIRST_WAIT_S: Final = 0.5
 _LONGEST_JITTER_S: Final = 30.0
 READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -62,28 +67,36 @@ class Watched(AsyncHTTPPolicy[Any, Any]):
 
 
 class Retry(AsyncHTTPPolicy[Any, Any]):
-    """Sends reads again after 5xx and lost connections, at most `repeats` times; writes are sent once."""
+    """Sends reads again after 5xx and lost connections, at most `repeats` times; writes are sent once.
 
-    def __init__(self, repeats: int) -> None:
+    None is sent again later than `longest_s` seconds after the first.
+    """
+
+    def __init__(self, repeats: int, longest_s: float = math.inf) -> None:
         super().__init__()
         self._repeats = repeats
+        self._longest_s = longest_s
 
     async def send(self, request: PipelineRequest[Any]) -> PipelineResponse[Any, Any]:
         if request.http_request.method not in READS:
             return await self.next.send(request)
+        clock = asyncio.get_running_loop().time
+        end_at = clock() + self._longest_s
         for sent in range(1, self._repeats + 1):
+            wait_s = jitter_s(sent)
             try:
                 response = await self.next.send(request)
             except (ServiceRequestError, ServiceResponseError, IncompleteReadError):
-                if sent > _MOST_LOST:
+                if sent > _MOST_LOST or clock() + wait_s > end_at:
                     raise
-                wait_s = None
             else:
                 if response.http_response.status_code not in _BROKEN:
                     return response
-                wait_s = retry_after_s(response)
+                wait_s = retry_after_s(response) or wait_s
+                if clock() + wait_s > end_at:
+                    return response
                 await _release(response)
-            await asyncio.sleep(jitter_s(sent) if wait_s is None else wait_s)
+            await asyncio.sleep(wait_s)
         return await self.next.send(request)
 
 
@@ -91,22 +104,36 @@ class Pace(AsyncHTTPPolicy[Any, Any]):
     """Lets every attempt wait its turn, and sends a refused request again after the wait it was told.
 
     It gives up when the request was refused `patience` times in a row while nothing else of the project
-    passed either: as long as the project makes progress, the request has to wait and nothing more.
+    passed either: as long as the project makes progress, the request has to wait and nothing more. In any
+    case it ends where the next try would come `longest_s` seconds after the first refusal, for a write
+    `WRITE_WAITS_S` if that is less.
+
+    Raises:
+        Paused: the service asked everybody to wait for longer than that.
     """
 
-    def __init__(self, limiter: RateLimiter, patience: int, observer: Observer | None = None) -> None:
+    def __init__(
+        self,
+        limiter: RateLimiter,
+        patience: int,
+        observer: Observer | None = None,
+        longest_s: float = _LONGEST_REFUSED_S,
+    ) -> None:
         super().__init__()
         self.limiter = limiter
         self._patience = patience
         self._observer = observer
+        self._longest_s = min(longest_s, _LONGEST_REFUSED_S)
 
     async def send(self, request: PipelineRequest[Any]) -> PipelineResponse[Any, Any]:
         limiter, streams = self.limiter, _streams(request.http_request)
-        end_at = asyncio.get_running_loop().time() + _LONGEST_REFUSED_S
-        passes = refusals = 0
+        clock = asyncio.get_running_loop().time
+        reads = request.http_request.method in READS
+        longest_s = self._longest_s if reads else min(self._longest_s, WRITE_WAITS_S)
+        end_at, passes, refusals = math.inf, 0, 0
         while True:
-            asked_at = asyncio.get_running_loop().time()
-            sent_at = await limiter.take()
+            asked_at = clock()
+            sent_at = await limiter.take(longest_s)
             if self._observer is not None:
                 self._observer.waited(sent_at - asked_at)
             response = await self.next.send(request)
@@ -116,16 +143,17 @@ class Pace(AsyncHTTPPolicy[Any, Any]):
             wait_s = retry_after_s(response)
             limiter.refused(sent_at, wait_s or 0.0)
             refusals = refusals + 1 if limiter.passes == passes else 1
-            passes = limiter.passes
-            if refusals > self._patience or asyncio.get_running_loop().time() > end_at:
+            passes, end_at = limiter.passes, min(end_at, clock() + longest_s)
+            wait_s = jitter_s(refusals) if wait_s is None else wait_s
+            if refusals > self._patience or clock() + wait_s > end_at:
                 return response
             await _release(response)
-            await asyncio.sleep(jitter_s(refusals) if wait_s is None else wait_s)
+            await asyncio.sleep(wait_s)
             for stream, start in streams:
                 stream.seek(start)
 
 
-def retry_after_s(response: PipelineResponse[Any, Any]) -> float | None:
+def retry_after_s(response: Any) -> float | None:
     """The wait that the answer asks for, above 0 and at most 60 s; None where it asks for none."""
     try:
         wait_s = _HEADERS.get_retry_after(response)

@@ -17,6 +17,9 @@ from reconciler.wiring import connected, ports_over, remembered
 
 # Longer than the usual interval between two looks at a project, so that its pace and sign-in are remembered.
 _IDLE_S: Final = 900.0
+# A turn that waits keeps a place that others need, and comes again by itself: a service that refuses or fails
+# for longer than this ends it.
+_LONGEST_S: Final = 10.0
 
 
 @dataclass
@@ -56,11 +59,18 @@ class Connections:
             found.users -= 1
             found.used_at = time.monotonic()
 
+    def pause_s(self, endpoint: str) -> float:
+        """How long the service behind the endpoint has asked everybody to wait, in seconds."""
+        found = self._open.get(endpoint)
+        return found.pipe.limiter.pause_s if found is not None else 0.0
+
     async def _opened(self, endpoint: str) -> _Open:
         async with self._lock:
             if endpoint not in self._open:
                 stack = AsyncExitStack()
-                pipe = await stack.enter_async_context(connected(endpoint, self._settings, self._calls))
+                pipe = await stack.enter_async_context(
+                    connected(endpoint, self._settings, self._calls, _LONGEST_S)
+                )
                 self._open[endpoint] = _Open(pipe, stack)
             return self._open[endpoint]
 

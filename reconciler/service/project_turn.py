@@ -378,7 +378,9 @@ class ProjectTurns:
             backoff = self._deps.configured.current.spec.backoff
             longest_s = min(seconds(backoff.longest), max(row.interval_s, seconds(backoff.first)))
             pause_s = min(seconds(backoff.first) * 2.0 ** min(row.failures, 16), longest_s)
-            return Again(pause_s * random.uniform(0.5, 1.0), "retry")
+            # Before the service takes requests again, a turn finds out nothing.
+            told_s = self._connections.pause_s(row.endpoint)
+            return Again(max(pause_s * random.uniform(0.5, 1.0), told_s), "retry")
         if release is not None and release.waiting:
             return Again(release.pause(), "requeue")
         # What was written is read once more, so that pages show it; never again and again against a tool that

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from reconciler.apply import Outcome
-from reconciler.errors import ReconcilerError, SourceError
+from reconciler.errors import ReconcilerError, SourceError, Throttled
 from reconciler.plan import Plan
 from reconciler.reconcile import Inputs
 from reconciler.report import ProjectRun
@@ -19,6 +19,9 @@ _ROUTINE: Final = ("interval", "requeue", "check", "retry", "poll", "superseded"
 
 # Changes, outcomes and conditions of one run that its record keeps; the rows keep what is so now.
 _MOST_KEPT: Final = 1000
+
+# Runs in a row that the service puts off before that counts as a failure: with its pauses about a minute.
+_MOST_PUT_OFF: Final = 4
 
 # Hears of every run that is kept, when it begins to write and when it ends.
 Tell = Callable[[RunRecord], Awaitable[None]]
@@ -84,8 +87,11 @@ class Ran:
 
     @property
     def blind(self) -> bool:
-        """Whether the source could not be read, so that nothing new is known of the Project."""
-        return isinstance(self.error, SourceError)
+        """Whether nothing new is known of the Project: the source could not be read, or the service asked us
+        to come again later. A service that asks so again and again has failed.
+        """
+        later = isinstance(self.error, Throttled) and self.row.failures < _MOST_PUT_OFF
+        return later or isinstance(self.error, SourceError)
 
     @property
     def result(self) -> str:

@@ -22,8 +22,8 @@ from azure.core.pipeline import AsyncPipeline
 from azure.core.pipeline.transport import AsyncHttpTransport
 from azure.core.rest import HttpRequest
 
-from reconciler.foundry.rate import RateLimiter
-from reconciler.foundry.sending import Pace, Retry, jitter_s, retry_after_s
+from reconciler.foundry.rate import Paused, RateLimiter
+from reconciler.foundry.sending import WRITE_WAITS_S, Pace, Retry, jitter_s, retry_after_s
 from tests.foundry import clock
 
 URL = "http://127.0.0.1/api/projects/p/agents"
@@ -128,7 +128,7 @@ NO_TOKEN = ClientAuthenticationError("no token")
         pytest.param(SILENT, 4, 1, id="silent"),
         pytest.param(CUT, 4, 1, id="cut"),
         pytest.param(NO_TOKEN, 1, 1, id="no-token"),
-        pytest.param(Answer(429), 7, 7, id="429-happened-to-nobody"),
+        pytest.param(Answer(429, {"Retry-After": "1"}), 7, 7, id="429-happened-to-nobody"),
     ],
 )
 def test_how_often_a_request_is_sent(answer, reads, writes):
@@ -214,7 +214,7 @@ def test_a_request_that_is_refused_again_and_again_waits_while_others_pass(told)
             return Answer(429, told) if unlucky else Answer()
 
         pipeline = pipe(Service(script), repeats=2)
-        unlucky = asyncio.create_task(pipeline.run(HttpRequest("POST", f"{URL}/unlucky")))
+        unlucky = asyncio.create_task(pipeline.run(HttpRequest("GET", f"{URL}/unlucky")))
         while not unlucky.done():
             await pipeline.run(HttpRequest("GET", URL))
         return refused, (await unlucky).http_response.status_code
@@ -228,7 +228,7 @@ def test_a_request_that_nobody_takes_gives_up_after_ten_minutes_whatever_passes(
             return Answer(429) if request.url.endswith("/never") else Answer()
 
         pipeline = pipe(Service(script))
-        never = asyncio.create_task(pipeline.run(HttpRequest("POST", f"{URL}/never")))
+        never = asyncio.create_task(pipeline.run(HttpRequest("GET", f"{URL}/never")))
         while not never.done():
             await pipeline.run(HttpRequest("GET", URL))
             await asyncio.sleep(1)
@@ -237,6 +237,71 @@ def test_a_request_that_nobody_takes_gives_up_after_ten_minutes_whatever_passes(
     status, took_s = clock.run(whole())
     assert status == 429
     assert 600 <= took_s <= 700
+
+
+@pytest.mark.rule("P4")
+@pytest.mark.parametrize("method", ["POST", "PATCH", "DELETE"])
+@pytest.mark.parametrize("told", [{}, {"Retry-After": "2"}], ids=["untold", "told"])
+def test_a_write_is_decided_anew_rather_than_sent_long_after_the_reading_before_it(method, told):
+    async def whole() -> tuple[int, float]:
+        def script(request: HttpRequest, number: int) -> Answer:
+            return Answer(200) if request.method == "GET" else Answer(429, told)
+
+        service = Service(script)
+        pipeline = pipe(service)
+        write = asyncio.create_task(pipeline.run(HttpRequest(method, URL)))
+        while not write.done():
+            await pipeline.run(HttpRequest("GET", f"{URL}/other"))
+            await asyncio.sleep(0.5)
+        return (await write).http_response.status_code, asyncio.get_running_loop().time()
+
+    status, took_s = clock.run(whole())
+    assert status == 429
+    # The last wait may have been for the pace.
+    assert took_s <= WRITE_WAITS_S + 6
+
+
+@pytest.mark.rule("P4")
+def test_a_write_does_not_wait_for_a_pause_that_is_longer_than_that():
+    service, came = sent(always(Answer(429, {"Retry-After": "30"})), method="DELETE")
+    assert (len(service.asked_at), came) == (1, 429)
+
+
+@pytest.mark.parametrize(
+    ("answer", "most"),
+    [
+        pytest.param(Answer(429, {"Retry-After": "2"}), 3, id="told"),
+        pytest.param(Answer(429, {"Retry-After": "30"}), 1, id="told-longer"),
+        pytest.param(Answer(503, {"Retry-After": "2"}), 3, id="503-told"),
+        pytest.param(Answer(503, {"Retry-After": "30"}), 1, id="503-told-longer"),
+    ],
+)
+def test_who_comes_again_by_itself_is_answered_soon(answer, most):
+    async def whole() -> tuple[int, int, float]:
+        service = Service(always(answer))
+        policies = [Retry(6, 5.0), Pace(RateLimiter(), 6, longest_s=5.0)]
+        came = await AsyncPipeline(service, policies).run(HttpRequest("GET", URL))
+        took_s = asyncio.get_running_loop().time()
+        return len(service.asked_at), came.http_response.status_code, took_s
+
+    asked, status, took_s = clock.run(whole())
+    assert (asked, status) == (most, answer.status_code)
+    assert took_s < 5.5
+
+
+def test_a_pause_for_everybody_ends_what_may_not_wait_so_long_before_it_is_sent():
+    async def whole() -> tuple[int, float]:
+        service = Service(always(Answer(429, {"Retry-After": "30"})))
+        limiter = RateLimiter()
+        pipeline = AsyncPipeline(service, [Pace(limiter, 6, longest_s=5.0)])
+        await pipeline.run(HttpRequest("GET", URL))
+        with pytest.raises(Paused, match="asks to wait 30 s"):
+            await pipeline.run(HttpRequest("GET", URL))
+        return len(service.asked_at), limiter.pause_s
+
+    asked, pause_s = clock.run(whole())
+    assert asked == 1
+    assert pause_s == pytest.approx(30, abs=0.1)
 
 
 @pytest.mark.rule("P5")

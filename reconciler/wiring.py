@@ -91,10 +91,14 @@ def ports_over(
 
 @asynccontextmanager
 async def ports(
-    project: str, endpoint: str, zipped: Callable[[Code], bytes], settings: Settings
+    project: str,
+    endpoint: str,
+    zipped: Callable[[Code], bytes],
+    settings: Settings,
+    observer: Observer | None = None,
 ) -> AsyncIterator[Ports]:
-    """The ports of one Project, open while the block runs."""
-    async with connected(endpoint, settings) as pipe:
+    """The ports of one Project, open while the block runs; the observer hears of each request."""
+    async with connected(endpoint, settings, observer) as pipe:
         yield ports_over(pipe, project, zipped)
 
 

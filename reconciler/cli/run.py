@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 import typer
 
 from reconciler.cli.output import Outputs, emit
+from reconciler.cli.waiting import Waiting
 from reconciler.desired import DesiredProject
 from reconciler.errors import ReconcilerError
 from reconciler.live import Ports
@@ -80,10 +81,11 @@ async def _one(
     if problems and not (project.invalid_skipped and problems == project.problems):
         run = invalid(project)
     else:
-        inputs = inputs_of(loaded, project, allow, max_deletes)
+        inputs, waiting = inputs_of(loaded, project, allow, max_deletes), Waiting(settings.name)
         try:
-            async with ports(settings.name, settings.endpoint, loaded.zipped, loaded.settings) as there:
-                run = await work(project, inputs, there)
+            there = ports(settings.name, settings.endpoint, loaded.zipped, loaded.settings, waiting)
+            async with waiting.told(), there as opened:
+                run = await work(project, inputs, opened)
         except ReconcilerError as error:
             run = ProjectRun(settings.name, settings.endpoint, failed=failure(error))
     shown = ProjectRun(

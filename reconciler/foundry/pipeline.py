@@ -30,6 +30,9 @@ SCOPE: Final = "https://ai.azure.com/.default"
 # How the SDK names itself; ours comes before it, as its `user_agent` argument would put it.
 _SDK: Final = "ai-projects/2.10.0"
 _CONNECT_S: Final = 10
+# A page of a list takes seconds at worst. Reads are sent again, so a server that hangs costs this several
+# times; a write is waited for longer, since nobody knows what became of one without an answer.
+_READ_SILENCE_S: Final = 30.0
 
 
 class NoCredential:
@@ -50,12 +53,16 @@ class NoCredential:
 
 @dataclass(frozen=True)
 class Pipe:
-    """A pipeline with what it was made of. Close it when the run ends."""
+    """A pipeline with what it was made of. Close it when the run ends.
+
+    `silence_s` is how long a read waits for the next bytes of its answer.
+    """
 
     endpoint: str
     pipeline: AsyncPipeline[Any, Any]
     credential: Any
     limiter: RateLimiter
+    silence_s: float
 
     async def __aenter__(self) -> Pipe:
         await self.pipeline.__aenter__()
@@ -82,7 +89,7 @@ def open_pipe(  # noqa: PLR0913 - each has a default and is about this pipeline 
         endpoint: `https://…/api/projects/NAME`, or plain http on loopback, which goes without a token.
         connections: most connections at once.
         repeats: how often one request is sent again before its failure counts; 6 times take half a minute.
-        silence_s: longest wait for the next bytes of an answer, in seconds.
+        silence_s: longest wait for the next bytes of an answer, in seconds; for a read at most 30.
         longest_s: how long a request that is refused or fails is tried, in seconds; a caller that comes again
             by itself need not wait here.
         credential: an async credential of azure-core; by default whatever this machine signs in with.
@@ -110,14 +117,14 @@ def open_pipe(  # noqa: PLR0913 - each has a default and is about this pipeline 
         RequestIdPolicy(),
         HeadersPolicy(),
         UserAgentPolicy(sdk_moniker=_SDK, user_agent=f"reconciler/{__version__}"),
-        Retry(repeats, longest_s),
+        Retry(repeats, observer, longest_s),
         Pace(limiter, repeats, observer, longest_s),
         *([AsyncBearerTokenCredentialPolicy(credential, SCOPE)] if secure else []),
         *([DistributedTracingPolicy()] if settings.tracing_implementation() else []),
         *([Watched(observer)] if observer else []),
     ]
     pipeline: AsyncPipeline[Any, Any] = AsyncPipeline(transport, policies)
-    return Pipe(endpoint.rstrip("/"), pipeline, credential, limiter)
+    return Pipe(endpoint.rstrip("/"), pipeline, credential, limiter, min(silence_s, _READ_SILENCE_S))
 
 
 async def _once(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:

@@ -140,7 +140,8 @@ class Reader:
     async def _send(self, what: str, url: str) -> Any:
         with translated(what, self.pipe.endpoint):
             request = HttpRequest("GET", url, headers={"Accept": "application/json"})
-            return (await self.pipe.pipeline.run(request)).http_response
+            answer = await self.pipe.pipeline.run(request, read_timeout=self.pipe.silence_s)
+            return answer.http_response
 
     def _object(self, what: str, response: Any) -> JsonObject:
         if response.status_code != 200:

@@ -44,7 +44,11 @@ class Observer(Protocol):
         ...
 
     def waited(self, wait_s: float) -> None:
-        """One attempt waited so long for its turn."""
+        """One attempt waited so long for its turn, and is sent now."""
+        ...
+
+    def repeats(self, status: int | None, wait_s: float) -> None:
+        """What was refused, failed, or got no answer is sent again after so long."""
         ...
 
 
@@ -72,9 +76,10 @@ class Retry(AsyncHTTPPolicy[Any, Any]):
     None is sent again later than `longest_s` seconds after the first.
     """
 
-    def __init__(self, repeats: int, longest_s: float = math.inf) -> None:
+    def __init__(self, repeats: int, observer: Observer | None = None, longest_s: float = math.inf) -> None:
         super().__init__()
         self._repeats = repeats
+        self._observer = observer
         self._longest_s = longest_s
 
     async def send(self, request: PipelineRequest[Any]) -> PipelineResponse[Any, Any]:
@@ -83,19 +88,22 @@ class Retry(AsyncHTTPPolicy[Any, Any]):
         clock = asyncio.get_running_loop().time
         end_at = clock() + self._longest_s
         for sent in range(1, self._repeats + 1):
-            wait_s = jitter_s(sent)
+            wait_s, status = jitter_s(sent), None
             try:
                 response = await self.next.send(request)
             except (ServiceRequestError, ServiceResponseError, IncompleteReadError):
                 if sent > _MOST_LOST or clock() + wait_s > end_at:
                     raise
             else:
-                if response.http_response.status_code not in _BROKEN:
+                status = response.http_response.status_code
+                if status not in _BROKEN:
                     return response
                 wait_s = retry_after_s(response) or wait_s
                 if clock() + wait_s > end_at:
                     return response
                 await _release(response)
+            if self._observer is not None:
+                self._observer.repeats(status, wait_s)
             await asyncio.sleep(wait_s)
         return await self.next.send(request)
 
@@ -148,6 +156,8 @@ class Pace(AsyncHTTPPolicy[Any, Any]):
             if refusals > self._patience or clock() + wait_s > end_at:
                 return response
             await _release(response)
+            if self._observer is not None:
+                self._observer.repeats(429, wait_s)
             await asyncio.sleep(wait_s)
             for stream, start in streams:
                 stream.seek(start)

@@ -146,3 +146,6 @@ class ApiCalls:
     def waited(self, wait_s: float) -> None:
         """One attempt waited so long for its turn."""
         self._waited_s.inc(wait_s)
+
+    def repeats(self, status: int | None, wait_s: float) -> None:
+        """One attempt was refused or failed; its wait is no pace."""

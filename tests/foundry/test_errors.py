@@ -9,7 +9,7 @@ import socket
 import ssl
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -367,6 +367,15 @@ async def test_a_server_that_stays_silent_is_told():
 
     assert (type(error), "no answer in time" in str(error)) == (ServiceUnreachable, True)
     assert "reconciler doctor" in error.hint
+
+
+async def test_a_read_waits_half_a_minute_for_a_silent_server_and_a_write_longer():
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}/api/projects/p"
+        async with open_pipe(endpoint, repeats=0) as pipe:
+            assert pipe.silence_s == 30
+            error = await failed(replace(pipe, silence_s=0.05))
+            assert "no answer in time" in str(error)
 
 
 @pytest.fixture(scope="session")

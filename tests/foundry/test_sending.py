@@ -279,7 +279,7 @@ def test_a_write_does_not_wait_for_a_pause_that_is_longer_than_that():
 def test_who_comes_again_by_itself_is_answered_soon(answer, most):
     async def whole() -> tuple[int, int, float]:
         service = Service(always(answer))
-        policies = [Retry(6, 5.0), Pace(RateLimiter(), 6, longest_s=5.0)]
+        policies = [Retry(6, longest_s=5.0), Pace(RateLimiter(), 6, longest_s=5.0)]
         came = await AsyncPipeline(service, policies).run(HttpRequest("GET", URL))
         took_s = asyncio.get_running_loop().time()
         return len(service.asked_at), came.http_response.status_code, took_s

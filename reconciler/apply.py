@@ -252,6 +252,8 @@ async def _resource(planned: Planned, run: Applying) -> Any:
         # What cannot be retired now is left for another day; it must not hold up the rest.
         if outcome.open:
             return
+    if is_stalled(fresh) and not is_stalled(planned):
+        yield _stalled(fresh)
 
 
 async def _checked(planned: Planned, run: Applying) -> Planned | Outcome:
@@ -267,7 +269,7 @@ async def _checked(planned: Planned, run: Applying) -> Planned | Outcome:
         if again is None:
             note = "the live agent changed since the plan was made, and the new plan was not reviewed"
             return Outcome(planned.key, "read", "skipped", reason="Moved", note=note, retryable=True)
-        if not again.steps:
+        if not again.steps and not is_stalled(again):
             note = "somebody else did it meanwhile"
             return Outcome(planned.key, "read", "unchanged", note=note)
         planned = again

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import os
 from pathlib import Path
@@ -9,10 +10,15 @@ from typing import Final
 
 import pytest
 
+from reconciler.apply import Outcome, Stop
+from reconciler.foundry.agents import AgentPort
+from reconciler.foundry.pipeline import open_pipe
+from reconciler.reconcile import Run, examine, reconcile
 from reconciler.remedies import table
 from reconciler.report import ExitCode
 from reconciler.sandbox import Sandbox
 from tests.crash import story
+from tests.properties.manifests import zipped
 from tests.properties.running import apply, everything, inputs, plan
 from tests.world import World
 
@@ -75,3 +81,28 @@ def test_the_only_version_of_an_agent_is_never_deleted_to_make_it_anew(sandbox: 
     assert run.exit_code is ExitCode.PARTLY
     assert everything(world) == before
     assert any(outcome.hint for outcome in run.outcomes)
+
+
+@pytest.mark.rule("R4", "P4")
+def test_a_version_that_fails_right_before_its_release_is_not_called_done(sandbox: Sandbox) -> None:
+    """The plan saw it starting; the reading before the first write sees that it failed."""
+    world = World(sandbox.url, f"v{os.getpid()}-{next(_numbers)}", Path("-"))
+    story.start(world, dedupe="off", names=["pinned"])
+    world.settings(provisioning={"delay_s": 0.4, "outcome": "failed"})
+    given = inputs(world, story.wanted(["pinned"]))
+
+    async def late() -> tuple[Outcome, ...]:
+        async with open_pipe(given.endpoint) as pipe:
+            ports = {"Agent": AgentPort(pipe, given.project, zipped)}
+            run = Run(Stop())
+            await reconcile(given, ports, await examine(given, ports), run)
+            starting = await examine(given, ports)
+            await asyncio.sleep(0.5)
+            return (await reconcile(given, ports, starting, run)).outcomes
+
+    outcomes = asyncio.run(late())
+
+    assert [(done.step, done.outcome, done.code) for done in outcomes] == [
+        ("await-active", "failed", "image_pull_failed")
+    ]
+    assert outcomes[0].hint

@@ -56,6 +56,20 @@ def test_plan_digest_is_compared_too(world: World) -> None:
 
 
 @pytest.mark.rule("P2")
+def test_a_reviewed_agent_is_described_when_its_version_runs(world: World) -> None:
+    """A new agent has some of its endpoint by itself, so less of it is left to set than was shown."""
+    world.settings(provisioning={"delay_s": 0.3})
+    world.agent("bot", hosted(), endpoint={"protocol_configuration": {"responses": {}, "a2a": {}}})
+    world.commit()
+    digest = world.json("plan")["digest"]
+
+    result = world.apply("--plan-digest", digest)
+
+    assert result.exit_code == 0, result.stdout
+    world.in_sync()
+
+
+@pytest.mark.rule("P2")
 def test_a_reviewed_release_goes_through_its_later_steps(world: World) -> None:
     world.agent("bot", hosted("registry.example.com/bot:1"))
     world.commit()

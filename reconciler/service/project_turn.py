@@ -41,6 +41,7 @@ from reconciler.service.deps import Deps
 from reconciler.service.engine import Again, Turn
 from reconciler.service.keeping import Keeping
 from reconciler.service.orders import approved, asks, begun, covering, over_and_done, without_done
+from reconciler.service.permits import Permit
 from reconciler.service.ran import Ran, Tell
 from reconciler.service.records import ProjectRecord
 from reconciler.service.sight import Sight, Sights
@@ -289,13 +290,10 @@ class ProjectTurns:
         await self._keeping.begin(ran)
         may = covering(ran.approval) if ran.approval else None
         stop = Stop()
-        run = Run(stop, step_ended, release.memory, may, permit=lambda: self._permit(turn, ran.row))
-        watching = asyncio.create_task(self._watch(turn, ran.row, stop))
-        try:
+        permit = Permit(self._deps.store, turn, ran.row, self._stopping)
+        run = Run(stop, step_ended, release.memory, may, permit=permit)
+        async with permit.ending(stop):
             attempt = await reconcile(ran.inputs, ports, ran.plan, run)
-        finally:
-            watching.cancel()
-            await asyncio.gather(watching, return_exceptions=True)
         release.learn(attempt.memory)
         went_on = bool(release.waiting)
         release.first = release.first or ran.plan
@@ -311,38 +309,6 @@ class ProjectTurns:
             interrupted=ended and stopping,
             ends_release=went_on and not release.waiting,
         )
-
-    async def _permit(self, turn: Turn, row: ProjectRecord) -> bool:
-        """Whether the next write may start: the Project is still ours, and no newer commit was seen."""
-        try:
-            if self._stopping.is_set() or not await turn.holds():
-                return False
-            now = await self._deps.store.project(row.name)
-            suspended = await self._deps.store.suspension(row.name)
-        except StoreDown:
-            # Nobody can say what was seen or wanted meanwhile.
-            return False
-        if now is None or now.removed or now.source != row.source:
-            return False
-        return now.wanted == row.wanted and suspended is None
-
-    async def _watch(self, turn: Turn, row: ProjectRecord, stop: Stop) -> None:
-        """Ends the run when the Project is lost, or a newer commit was seen meanwhile."""
-        lost = asyncio.create_task(turn.lost.wait())
-        ends = asyncio.create_task(self._stopping.wait())
-        newer = asyncio.create_task(turn.newer.wait())
-        try:
-            while not stop.asked.is_set():
-                await asyncio.wait({lost, ends, newer}, return_when=asyncio.FIRST_COMPLETED)
-                if lost.done() or ends.done() or not await self._permit(turn, row):
-                    stop.asked.set()
-                elif newer.done():
-                    turn.newer.clear()
-                    newer = asyncio.create_task(turn.newer.wait())
-        finally:
-            for task in (lost, ends, newer):
-                task.cancel()
-            await asyncio.gather(lost, ends, newer, return_exceptions=True)
 
     # What came out
 

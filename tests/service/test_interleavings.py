@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -517,6 +518,39 @@ async def test_a_moment_without_the_store_is_no_failure_of_a_project(world: Worl
         await life.health("in-sync")
         assert await life.events("failure") == []
         assert await life.events("recovery") == []
+
+
+async def test_a_run_ends_although_a_look_at_the_store_beside_it_does_not_hear_that_it_shall(
+    world: World, tmp_path: Path
+):
+    """A pool of connections that frees one in the very moment of a cancellation swallows that."""
+    world.agent("triage")
+    world.commit()
+    async with living(world, tmp_path) as life:
+        await life.health("in-sync")
+        store, looked = life.service.deps.store, list[str]()
+        look = store.suspension
+
+        async def deaf(project: str) -> Suspension | None:
+            if looked:
+                return await look(project)
+            looked.append(project)
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(60)
+            return None
+
+        world.forget()
+        world.settings(latency_s=1)
+        world.agent("triage", prompt("Answer at length."))
+        commit = await life.push()
+        await life.until(world.writes)
+        object.__setattr__(store, "suspension", deaf)
+        await life.sync()
+        await life.until(lambda: bool(looked), within_s=2)
+        world.settings(latency_s=0)
+        await life.at(commit, within_s=5)
+        await life.health("in-sync")
+        await idle(life)
 
 
 @pytest.mark.rule("I4")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -148,7 +149,12 @@ _OUTCOME_MARKS: Final = {
 
 
 def outcome_lines(outcomes: Sequence[OutcomeReport]) -> list[Line]:
-    """What every step did, one line each; a failed one with its errors, ids and remedy."""
+    """What every step did, one line each; a failed one with its errors, ids and remedy.
+
+    What befell many resources in the same way is told at the first of them; the formats for programs have the
+    ids of each.
+    """
+    first: dict[tuple[str, ...], str] = {}
     keys = min(max((len(clean(outcome.key)) for outcome in outcomes), default=0), _MOST_KEY)
     texts = min(max((len(words.done_text(outcome)) for outcome in outcomes), default=0), _MOST_DONE)
     lines = []
@@ -156,16 +162,40 @@ def outcome_lines(outcomes: Sequence[OutcomeReport]) -> list[Line]:
         symbol = _OUTCOME_MARKS.get(outcome.outcome, "~")
         what, note = words.done_text(outcome), words.note_text(outcome)
         took = f"{outcome.duration_s:,.1f} s" if outcome.duration_s >= _LEAST_TOLD_S else ""
-        aside = note if len(note) <= _MOST_ASIDE else ""
+        like = first.setdefault(_alike(outcome), outcome.key)
+        again = like != outcome.key and bool(outcome.error or len(note) > _MOST_ASIDE)
+        aside = f"as {clean(_name(like))}" if again else note if len(note) <= _MOST_ASIDE else ""
         tail = f"{took:>8}  {aside}".rstrip()
         style = "bad" if symbol == "!" else ""
         gap = " " * (texts - len(what)) if tail else ""
         text = f"{clean(outcome.key):<{keys}}  {what}"
         lines.append(Line(text, mark=symbol, indent=2, tail=gap + tail if tail else "", style=style))
+        if again:
+            continue
         if note and not aside:
             lines.append(Line(note, indent=_FIELD_INDENT, hang=0))
         lines += _error_lines(outcome.error, outcome.code, outcome.request_id, outcome.hint)
     return lines
+
+
+def _alike(outcome: OutcomeReport) -> tuple[str, ...]:
+    """Equal for outcomes that differ in nothing but the resource, the time and the id of the request."""
+    texts = (
+        outcome.step,
+        outcome.outcome,
+        outcome.reason,
+        outcome.code,
+        outcome.hint,
+        outcome.note,
+        *outcome.error,
+    )
+    name = re.compile(rf"(?<![\w-]){re.escape(_name(outcome.key))}(?![\w-])")
+    # An empty id is found between all characters.
+    return tuple(name.sub("", text).replace(outcome.request_id or "\0", "") for text in texts)
+
+
+def _name(key: str) -> str:
+    return key.rpartition("/")[2]
 
 
 def _error_lines(
@@ -205,6 +235,8 @@ def failed_lines(failed: Failed) -> list[Line]:
 def condition_lines(project: ProjectReport) -> list[Line]:
     """Resources that are not ready, except those whose outcome or drift says it already."""
     told = {outcome.key for outcome in project.outcomes if outcome.error or outcome.outcome == "failed"}
+    # A change that waits for the service says so among what was done.
+    told |= {outcome.key for outcome in project.outcomes if outcome.reason in ("Throttled", "Stopped")}
     return [
         Line(_condition(item), mark="!" if item.type == "Stalled" else "…", indent=2, hang=2)
         for item in project.conditions

@@ -357,3 +357,43 @@ def test_a_thousand_changes_render_in_half_a_second():
     started = time.process_time()
     render(report, "text")
     assert time.process_time() - started < 0.5
+
+
+def test_what_befell_many_agents_is_told_once():
+    """But for the name and the id of the request; whatever differs in more is told of its own."""
+    broken = {"hint": "The service failed. Run the command again.", "code": "server_error"}
+
+    def failed(name: str, number: int, status: int = 503):
+        facts = f"HTTP {status}, server_error, request id id-{number}"
+        messages = (f"cannot create a version of agent {name} at https://x", facts)
+        more = broken | {"error": messages, "request_id": f"id-{number}"}
+        return outcome(name, "add-version", "failed", **more)
+
+    put_off = {
+        "reason": "Throttled",
+        "note": "the service refuses requests for now, so this was not tried yet",
+    }
+    outcomes = [
+        *(failed(f"bot-{number}", number) for number in range(300)),
+        failed("other", 1_000, status=500),
+        *(outcome(f"late-{number}", "add-version", "pending", **put_off) for number in range(50)),
+    ]
+    text = render(run("apply", project(ExitCode.PARTLY, {}, outcomes=tuple(outcomes))), "text")
+
+    assert text.count("HTTP 503") == 1
+    assert text.count("HTTP 500") == 1
+    assert text.count("Run the command again") == 2
+    assert text.count("not tried yet") == 1
+    lines = text.splitlines()
+    assert sum("failed add-version" in line for line in lines) == 301
+    [line] = [line for line in lines if "bot-299 " in line]
+    assert line.endswith("0.4 s  as bot-0")
+    assert sum(line.endswith("as late-0") for line in lines) == 49
+
+
+def test_a_short_note_is_said_of_each_agent():
+    outcomes = tuple(
+        outcome(f"a-{n}", "delete-agent", "skipped", reason="InUse", note="it serves") for n in (1, 2)
+    )
+    text = render(run("apply", project(ExitCode.PARTLY, {}, outcomes=outcomes)), "text")
+    assert text.count("InUse: it serves") == 2

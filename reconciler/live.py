@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Collection, Coroutine, Mapping
+from typing import Any, TypeVar
 
 from reconciler.kinds.port import Port
 from reconciler.resource import Key, Live, LiveState
+
+T = TypeVar("T")
 
 Ports = Mapping[str, Port[Any]]
 
@@ -43,6 +45,26 @@ async def deepened(
     items = dict(live.items)
     items.update({there.key: there for there in found if there is not None})
     return LiveState(items, live.complete)
+
+
+async def unless(
+    ends: asyncio.Event, reading: Coroutine[Any, Any, T], within_s: float | None = None
+) -> T | None:
+    """What the reading came to; None when it was ended, or the time was up, before.
+
+    A reading may wait long for a service that takes no more requests for now.
+
+    Raises:
+        ReconcilerError: the reading failed.
+    """
+    task, ending = asyncio.create_task(reading), asyncio.create_task(ends.wait())
+    try:
+        await asyncio.wait({task, ending}, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
+        return None if ends.is_set() or not task.done() else task.result()
+    finally:
+        task.cancel()
+        ending.cancel()
+        await asyncio.gather(task, ending, return_exceptions=True)
 
 
 async def _each(keys: list[Key], read: Any, workers: int) -> list[Live | None]:

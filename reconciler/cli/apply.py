@@ -155,13 +155,14 @@ class _Worker:
 
     async def _examined(self, inputs: Inputs, ports: Ports) -> Plan | None:
         """The plan; None where somebody said stop, so that what was done to the Projects before is told."""
-        from reconciler.cli.loop import signals, unless_stopped
+        from reconciler.cli.loop import signals
+        from reconciler.live import unless
         from reconciler.reconcile import examine
 
         if self.stop is None:
             return await examine(inputs, ports)
         with signals(self.stop, _say):
-            return await unless_stopped(self.stop, examine(inputs, ports))
+            return await unless(self.stop.asked, examine(inputs, ports))
 
     def _show(self, project: DesiredProject, plan: Plan) -> None:
         import time

@@ -6,19 +6,16 @@ import asyncio
 import contextlib
 import signal
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
 
 from reconciler.apply import Outcome, Progress, Stop
 from reconciler.errors import ReconcilerError
-from reconciler.live import Ports
+from reconciler.live import Ports, unless
 from reconciler.loading import failure
 from reconciler.plan import Approval, Plan
 from reconciler.reconcile import Inputs, Run, examine, reconcile, settled_meanwhile, unsettled
 from reconciler.report import ProjectRun
-
-T = TypeVar("T")
 
 # A version takes minutes to start; asking more often than every 10 s tells nothing new.
 _FIRST_PAUSE_S = 0.5
@@ -56,7 +53,7 @@ async def apply_until_settled(inputs: Inputs, ports: Ports, plan: Plan, loop: Lo
         pause_s = min(pause_s * 1.5, _LONGEST_PAUSE_S)
         try:
             looking = examine(inputs, ports, run.memory, keys=waiting)
-            seen = await unless_stopped(loop.stop, looking, max(deadline - time.monotonic(), _LAST_LOOK_S))
+            seen = await unless(loop.stop.asked, looking, max(deadline - time.monotonic(), _LAST_LOOK_S))
         except ReconcilerError as error:
             return replace(result, failed=failure(error))
         if seen is None:
@@ -67,26 +64,6 @@ async def apply_until_settled(inputs: Inputs, ports: Ports, plan: Plan, loop: Lo
         if stale:
             return result
         outcomes += settled_meanwhile(plan)
-
-
-async def unless_stopped(
-    stop: Stop, reading: Coroutine[Any, Any, T], within_s: float | None = None
-) -> T | None:
-    """What the reading came to; None when the run was asked to stop, or the time was up, before it did.
-
-    A reading may wait long for a service that takes no more requests for now.
-
-    Raises:
-        ReconcilerError: the reading failed.
-    """
-    task, stopping = asyncio.create_task(reading), asyncio.create_task(stop.asked.wait())
-    try:
-        await asyncio.wait({task, stopping}, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
-        return None if stop.asked.is_set() or not task.done() else task.result()
-    finally:
-        task.cancel()
-        stopping.cancel()
-        await asyncio.gather(task, stopping, return_exceptions=True)
 
 
 async def _stopped(stop: Stop, pause_s: float) -> bool:

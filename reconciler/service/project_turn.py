@@ -18,7 +18,7 @@ import structlog
 from reconciler.apply import Stop
 from reconciler.errors import ReconcilerError, SourceError
 from reconciler.garbage import collected_later
-from reconciler.live import Ports
+from reconciler.live import Ports, unless
 from reconciler.loading import failure, masker, notes_of, problems_of
 from reconciler.plan import Plan
 from reconciler.reconcile import (
@@ -71,6 +71,10 @@ class Beside:
     stopping: asyncio.Event
 
 
+class _Interrupted(Exception):
+    """The process ends before anything was decided."""
+
+
 class ProjectTurns:
     """Turns of `project/NAME`."""
 
@@ -95,7 +99,13 @@ class ProjectTurns:
         bound = structlog.contextvars.bound_contextvars(run=run, project=name)
         with bound, span("run", project=name, run=run) as add:
             started = time.monotonic()
-            ran = await self._ran(turn, row, run)
+            try:
+                ran = await self._ran(turn, row, run)
+            except _Interrupted:
+                # Whoever comes next has the same reasons to look.
+                for reason in turn.reasons:
+                    await self._deps.engine.trigger(turn.key, reason)
+                return None
             add(commit=ran.about, result=ran.result)
             again = self._again(ran)
             reason = await self._keeping.keep(ran, again.after_s)
@@ -150,7 +160,10 @@ class ProjectTurns:
         inputs = await asyncio.to_thread(sight.inputs, keys, self._verdicts)
         inputs = replace(inputs, ctx=replace(inputs.ctx, served=served))
         with collected_later():
-            state = await look(inputs, ports, release.memory, keys)
+            # It may wait for the service longer than a process that ends has time.
+            state = await unless(self._stopping, look(inputs, ports, release.memory, keys))
+            if state is None:
+                raise _Interrupted
             plan = await decide_beside(inputs, state, release.memory, keys)
         ran = replace(base, inputs=inputs, plan=plan, whole=not keys)
         if not keys:

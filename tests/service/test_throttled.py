@@ -117,3 +117,19 @@ async def said(life: Living, text: str) -> bool:
 
 async def failed_since(life: Living, before: int) -> bool:
     return (await life.project()).failures > before
+
+
+@pytest.mark.rule("P7")
+async def test_a_service_ends_at_once_while_its_server_hangs(world: World, tmp_path: Path):
+    world.agent("triage")
+    world.commit()
+    world.own("PUT", "faults", [{"match": {"method": "GET"}, "times": 1, "action": {"delay_s": 20}}])
+    async with living(world, tmp_path) as life:
+        await life.until(lambda: world.own("GET", "faults")["rules"][0]["times"] == 0)
+        began_at = time.monotonic()
+    assert time.monotonic() - began_at < 4
+    world.own("DELETE", "faults")
+    async with living(world, tmp_path) as life:
+        row = await life.health("in-sync")
+        assert row.failures == 0
+        await idle(life)

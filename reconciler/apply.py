@@ -9,8 +9,9 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final
 
 from reconciler.attempt import Patience, attempt
-from reconciler.errors import ReconcilerError, ServiceError, Throttled, explain
+from reconciler.errors import NotSent, ReconcilerError, ServiceError, Throttled, explain
 from reconciler.kinds.kind import Action, Change
+from reconciler.kinds.port import MAY_SEND
 from reconciler.live import Ports
 from reconciler.plan import Plan, Planned
 from reconciler.remedies import remedy
@@ -183,6 +184,7 @@ async def _together(planned: Sequence[Planned], run: Applying) -> list[Outcome]:
 
     async def one(item: Planned) -> None:
         nonlocal refusing
+        MAY_SEND.set(lambda: not run.stop.asked.is_set())
         async with gate:
             if run.stop.asked.is_set():
                 outcomes.append(_stopped(item.key, item.steps[0].name))
@@ -283,6 +285,8 @@ async def _step(step: Step[Any], outputs: dict[str, str], run: Applying) -> tupl
     try:
         port, again = run.ports[step.key.kind], lambda: run.may_go_on(step)
         done: Done = await attempt(port, filled, run.patience, again)
+    except NotSent:
+        return _stopped(step.key, step.name), {}
     except ReconcilerError as error:
         return _failed(step, error, time.monotonic() - started), {}
     outcome = Outcome(

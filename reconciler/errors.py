@@ -134,6 +134,12 @@ class Throttled(ServiceError):
     retryable = True
 
 
+class NotSent(ServiceError):
+    """The run was asked to stop while this write waited for its turn: nothing happened."""
+
+    retryable = True
+
+
 class Conflict(ServiceError):
     """Somebody else changed the resource at the same time."""
 

@@ -17,7 +17,9 @@ from azure.core.exceptions import IncompleteReadError, ServiceRequestError, Serv
 from azure.core.pipeline import PipelineRequest, PipelineResponse
 from azure.core.pipeline.policies import AsyncHTTPPolicy, AsyncRetryPolicy
 
+from reconciler.errors import NotSent
 from reconciler.foundry.rate import RateLimiter
+from reconciler.kinds.port import MAY_SEND
 
 # A service that says "come back in an hour" must not hold a run for an hour (rule P5).
 LONGEST_WAIT_S: Final = 60.0
@@ -118,6 +120,7 @@ class Pace(AsyncHTTPPolicy[Any, Any]):
 
     Raises:
         Paused: the service asked everybody to wait for longer than that.
+        NotSent: a write may not be sent any more.
     """
 
     def __init__(
@@ -142,6 +145,8 @@ class Pace(AsyncHTTPPolicy[Any, Any]):
         while True:
             asked_at = clock()
             sent_at = await limiter.take(longest_s)
+            if not (reads or MAY_SEND.get()()):
+                raise NotSent("the run was asked to stop before this was sent")
             if self._observer is not None:
                 self._observer.waited(sent_at - asked_at)
             response = await self.next.send(request)

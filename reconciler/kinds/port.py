@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import Protocol, TypeVar
+from collections.abc import AsyncIterator, Callable
+from contextvars import ContextVar
+from typing import Final, Protocol, TypeVar
 
 from reconciler.resource import Done, Key, Live
 
 C_contra = TypeVar("C_contra", contravariant=True)
+
+
+def _always() -> bool:
+    return True
+
+
+# Whether a write may still be sent. Whoever begins it says so; it is asked again where it is sent, since it
+# may have waited long for its turn (rule P7).
+MAY_SEND: Final[ContextVar[Callable[[], bool]]] = ContextVar("may_send", default=_always)
 
 
 class Port(Protocol[C_contra]):

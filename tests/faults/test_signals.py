@@ -131,3 +131,40 @@ def test_a_signal_between_two_projects_tells_what_was_done_to_the_first(world: W
     second.own("DELETE", "faults")
     assert world.apply().exit_code == 0
     world.in_sync()
+
+
+@pytest.mark.rule("P7")
+@pytest.mark.parametrize("retry_after", [True, False], ids=["told", "untold"])
+def test_no_write_that_waits_for_its_turn_starts_after_a_signal(world: World, retry_after: bool) -> None:
+    """A service with a limit lets many writes wait that the run has begun already."""
+    for index in range(30):
+        world.agent(f"bot-{index:02}")
+    world.commit()
+    world.settings(rate_limit={"per_second": 4, "burst": 4, "retry_after": retry_after})
+    command = [sys.executable, "-m", "reconciler", "apply", str(world.repo), "--format", "json"]
+    environ = {**os.environ, "RECONCILER_CACHE": str(world.repo.parent / "cache")}
+    process = subprocess.Popen(
+        command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    while sum(row["status"] == 200 for row in world.log() if row["method"] in WRITES) < 2:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+
+    sent_at = time.time()
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=15)
+
+    assert time.time() - sent_at < 5
+    assert process.returncode == 4, err
+    late = [row for row in world.log() if row["method"] in WRITES and row["at"] > sent_at + NOTICED_S]
+    assert late == []
+    world.settings(rate_limit=None)
+    made = {
+        outcome["key"]
+        for outcome in json.loads(out)["projects"][0]["outcomes"]
+        if outcome["outcome"] == "created"
+    }
+    assert len(made) == len(world.names())
+    assert world.apply().exit_code == 0
+    assert {tuple(world.numbers(name)) for name in world.names()} == {("1",)}
+    world.in_sync()

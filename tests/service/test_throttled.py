@@ -12,7 +12,7 @@ import pytest
 
 from tests.service.living import Living, living
 from tests.service.test_stories import idle
-from tests.world import World, manifest, prompt
+from tests.world import WRITES, World, manifest, prompt
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 
@@ -133,3 +133,41 @@ async def test_a_service_ends_at_once_while_its_server_hangs(world: World, tmp_p
         row = await life.health("in-sync")
         assert row.failures == 0
         await idle(life)
+
+
+@pytest.mark.rule("P7")
+async def test_nothing_is_written_after_a_suspension_though_it_waited_for_its_turn(
+    world: World, tmp_path: Path
+):
+    for number in range(30):
+        world.agent(f"bot-{number:02}")
+    world.commit()
+    world.settings(rate_limit={"per_second": 4, "burst": 4})
+    async with living(world, tmp_path) as life:
+        await life.until(lambda: len(written(world)) >= 2)
+        async with httpx.AsyncClient() as client:
+            answer = await client.post(
+                f"{life.service.url}/api/v1/projects/prod/suspend", json={"why": "incident"}
+            )
+        assert answer.status_code < 300, answer.text
+        suspended_at = time.time()
+
+        await life.until(lambda: turned(life))
+
+        assert [row for row in written(world) if row["at"] > suspended_at + 1.0] == []
+        assert len(written(world)) < 30
+        world.settings(rate_limit=None)
+        async with httpx.AsyncClient() as client:
+            await client.post(f"{life.service.url}/api/v1/projects/prod/resume", json={})
+        await life.health("in-sync", within_s=30)
+        assert {tuple(world.numbers(name)) for name in world.names()} == {("1",)}
+        await idle(life)
+
+
+def written(world: World) -> list[dict[str, Any]]:
+    return [row for row in world.log() if row["method"] in WRITES and row["status"] == 200]
+
+
+async def turned(life: Living) -> bool:
+    """Whether the run that was under way has ended."""
+    return any(run.result not in ("running", "") for run in await life.runs())

@@ -60,7 +60,8 @@ class Progress:
             self._status.update(self._line())
         if not said:
             version = f" version {outcome.version}" if outcome.version else ""
-            self._say(f"  {key}: {outcome.step} {outcome.outcome}{version}")
+            why = f" ({outcome.reason})" if waits and outcome.reason else ""
+            self._say(f"  {key}: {outcome.step} {outcome.outcome}{version}{why}")
 
     def _say(self, line: str) -> None:
         if self._status is not None:
@@ -70,7 +71,7 @@ class Progress:
             sys.stderr.flush()
 
     def _line(self) -> str:
-        waiting = f", {len(self._waiting)} waiting for versions to start" if self._waiting else ""
+        waiting = f", {len(self._waiting)} waiting" if self._waiting else ""
         return f"{len(self._done - self._waiting)} of {self._all} agents{waiting}"
 
 

@@ -29,6 +29,7 @@ def test_writes_that_are_told_to_wait_are_pending_when_the_time_is_up(world: Wor
     assert took_s < 15
     assert result.exit_code == 4
     assert "40 pending" in result.last_line
+    assert "add-version pending (Throttled)" in result.stderr
     assert "Throttled: cannot create a version of agent bot-00" in result.stdout
     assert "refuses requests for now and asks to wait 60 s" in " ".join(result.stdout.split())
     world.own("DELETE", "faults")

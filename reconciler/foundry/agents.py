@@ -82,13 +82,13 @@ class AgentPort:
         return None if body is None else wire.live_of(self._project, body)
 
     async def deepen(self, live: Live, numbers: tuple[str, ...] | None) -> Live:
-        """The agent with more of its versions read; versions that are gone stay unread."""
+        """The agent with more of its versions read: where one is gone, all that are left."""
         name = live.key.name
-        if numbers is None:
+        found = [await self._version(name, number) for number in numbers or ()]
+        if numbers is None or None in found:
             versions = tuple(await self._versions(name))
             return replace(live, versions=versions, all_versions=True)
-        found = [version for number in numbers if (version := await self._version(name, number))]
-        return replace(live, versions=(*live.versions, *found))
+        return replace(live, versions=(*live.versions, *filter(None, found)))
 
     async def _versions(self, name: str) -> Sequence[Version]:
         what, names = f"list the versions of agent {name}", {"agent_name": name}

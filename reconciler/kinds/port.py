@@ -32,7 +32,7 @@ class Port(Protocol[C_contra]):
         ...
 
     async def deepen(self, live: Live, numbers: tuple[str, ...] | None) -> Live:
-        """The same resource with the named versions read, or with all of them (None)."""
+        """The same resource with the named versions read, or with all: for None, and where one is gone."""
         ...
 
     async def do(self, key: Key, call: C_contra) -> Done:

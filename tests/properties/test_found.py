@@ -282,3 +282,27 @@ def test_an_edit_does_not_hide_whose_agent_it_is(sandbox: Sandbox, spec: dict[st
     run = apply(inputs(world, [desired], mark_equal="metadata" in spec))
 
     assert ([verdict.rule for verdict in run.first.verdicts], world.writes()) == (["owner"], [])
+
+
+@pytest.mark.rule("M4", "R2")
+@pytest.mark.parametrize("whose", ["ours", "stranger"])
+def test_a_version_that_is_gone_does_not_hide_the_others(sandbox: Sandbox, whose: str) -> None:
+    """The traffic leads to what somebody deleted; looking for it again and again kept the rest unread."""
+    world = World(sandbox.url, f"found-hidden-{whose}", Path("-"))
+    desired = desired_of("bot", {"definition": PROMPT})
+    other = {"definition": {**PROMPT, "model": "gpt-4.1"}}
+    versions = [
+        version(1, desired.form, mark_text(whose, desired, 1)),
+        version(2, other, None),
+        version(3, other, None),
+    ]
+    world.seed({"name": "bot", "versions": versions, "selector": selector((2, 100))})
+    world.call("DELETE", "/agents/bot/versions/2")
+    world.forget()
+
+    run = apply(inputs(world, [desired], take_traffic=True))
+
+    if whose == "ours":
+        assert (world.writes(), world.traffic("bot")) == (["PATCH /agents/bot"], [("1", 100)])
+    else:
+        assert ([verdict.rule for verdict in run.first.verdicts], world.writes()) == (["owner"], [])

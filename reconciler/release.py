@@ -37,7 +37,7 @@ class Versions:
 class Want:
     """What the comparison decided: the version to release, or `add` when it has to be made first.
 
-    `move` says that the traffic may go there; `gated` that a version is not active at once.
+    `move` says that the traffic may go there; `gated` that a new version is not active at once.
     """
 
     target: Version | None
@@ -69,8 +69,8 @@ def ladder(want: Want, versions: Versions, rule: Release, rungs: Rungs[C]) -> tu
             steps.append(rungs.pin(latest))
             explicit = True
         steps.append(rungs.add())
-    waits = want.target is None or want.target.health is Health.CREATING
-    if want.gated and waits:
+    starts = want.gated if want.target is None else want.target.health is Health.CREATING
+    if starts:
         steps.append(rungs.gate(want.target))
     if want.move and rule.strategy is not Strategy.MANUAL and _moves(want, versions, explicit):
         steps.append(rungs.move(want.target))

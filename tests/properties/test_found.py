@@ -306,3 +306,16 @@ def test_a_version_that_is_gone_does_not_hide_the_others(sandbox: Sandbox, whose
         assert (world.writes(), world.traffic("bot")) == (["PATCH /agents/bot"], [("1", 100)])
     else:
         assert ([verdict.rule for verdict in run.first.verdicts], world.writes()) == (["owner"], [])
+
+
+@pytest.mark.rule("R4")
+def test_whatever_is_still_starting_is_waited_for() -> None:
+    """Hosted agents start; where the service says so of another kind, nothing moves to it either."""
+    desired = desired_of("bot", {"definition": PROMPT})
+    other = version(1, {"definition": {**PROMPT, "model": "gpt-4.1"}}, mark_text("older", desired, 1))
+    starting = version(2, desired.form, mark_text("ours", desired, 2), status="creating")
+    live = live_of({"name": "bot", "versions": [other, starting], "selector": selector((1, 100))})
+
+    steps = of(decided(live, desired), desired.key).steps
+
+    assert [step.name for step in steps] == ["await-active", "move-traffic"]

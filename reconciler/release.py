@@ -84,17 +84,25 @@ def _moves(want: Want, versions: Versions, explicit: bool) -> bool:
 
 
 def retirable(
-    versions: Versions, rule: Release, genuine: Callable[[Version], bool], *, adds: bool, now: int
+    versions: Versions,
+    rule: Release,
+    genuine: Callable[[Version], bool],
+    *,
+    before: Collection[str] = (),
+    adds: bool,
+    now: int,
 ) -> tuple[Version, ...]:
     """Old versions of ours that nothing needs, oldest first, at most 20 (rule R7).
 
     Args:
         genuine: whether our genuine mark is on a version.
+        before: the latest version and those that served when the one to release was made: they count as if
+            they still did, so that a run that waits for it deletes nothing that was not shown before.
         adds: whether this ladder makes one more version, which counts among those to keep.
         now: Unix seconds, for `keep_days`.
     """
     marked = [version for version in versions.all if genuine(version) and not version.draft]
-    kept = _needed(versions, marked, rule)
+    kept = _needed(versions, marked, rule, before)
     spare = marked[max(rule.keep - (1 if adds else 0), 0) :]
     oldest_first = sorted(spare, key=lambda version: version.order)
     old = [
@@ -107,9 +115,11 @@ def retirable(
     return tuple(old[:MOST_RETIRED])
 
 
-def _needed(versions: Versions, marked: list[Version], rule: Release) -> Collection[str]:
+def _needed(
+    versions: Versions, marked: list[Version], rule: Release, before: Collection[str]
+) -> Collection[str]:
     """Numbers that must stay: serving, pinned, latest, and the last good one before what serves."""
-    serving = {number for number, _ in versions.traffic}
+    serving = {number for number, _ in versions.traffic}.union(before)
     kept = serving | {rule.version} | ({versions.latest.number} if versions.latest else set())
     oldest_serving = min((int(n) for n in serving if n.isdecimal()), default=0)
     for version in marked:

@@ -319,3 +319,25 @@ def test_whatever_is_still_starting_is_waited_for() -> None:
     steps = of(decided(live, desired), desired.key).steps
 
     assert [step.name for step in steps] == ["await-active", "move-traffic"]
+
+
+@pytest.mark.rule("P2", "R7")
+@pytest.mark.parametrize("first", ["failed", "active"])
+def test_a_run_that_waits_deletes_nothing_that_was_not_shown(sandbox: Sandbox, first: str) -> None:
+    """What was the latest, or the last good one before it, is neither any more once the new one is there."""
+    world = World(sandbox.url, f"found-unshown-{first}", Path("-"))
+    release = {"keep": 0, "keep_days": 0, "strategy": "direct"}
+    old, new = (
+        desired_of("bot", {"definition": hosted(f"r.example.com/bot:{tag}"), "release": release})
+        for tag in (1, 2)
+    )
+    versions = [version(number, old.form, mark_text("older", old, number)) for number in (1, 2)]
+    versions[1]["status"] = first
+    world.seed({"name": "bot", "versions": versions})
+    world.settings(provisioning={"delay_s": 0.1}, dedupe={"hosted": "off"})
+
+    run = apply(inputs(world, [new]))
+
+    shown, *later = ({step.text for step in plan.steps if "old" in step.text} for plan in run.plans)
+    assert (run.exit_code, [unseen - shown for unseen in later if unseen - shown]) == (ExitCode.DONE, [])
+    assert later

@@ -148,6 +148,7 @@ def _retire(
         versions_of(live),
         desired.release,
         lambda version: ours(change.key, version, ctx),
+        before=_before(change.target),
         adds=adds,
         now=ctx.now,
     )
@@ -157,6 +158,13 @@ def _retire(
         if version.number not in gone.union(named.numbers(desired))
         and (change.target is None or change.target.number != version.number)
     ]
+
+
+def _before(target: Version | None) -> set[str]:
+    """The latest version and those that served when this one was made, as its mark says."""
+    if target is None or target.mark is None:
+        return set()
+    return {target.mark.base, *(share.split(":")[0] for share in target.mark.pinned.split(","))}
 
 
 def _delete(change: Change, ctx: Context) -> AgentStep:

@@ -140,7 +140,7 @@ def test_no_write_that_waits_for_its_turn_starts_after_a_signal(world: World, re
     for index in range(30):
         world.agent(f"bot-{index:02}")
     world.commit()
-    world.settings(rate_limit={"per_second": 4, "burst": 4, "retry_after": retry_after})
+    world.settings(rate_limit={"per_second": 8, "burst": 8, "retry_after": retry_after})
     command = [sys.executable, "-m", "reconciler", "apply", str(world.repo), "--format", "json"]
     environ = {**os.environ, "RECONCILER_CACHE": str(world.repo.parent / "cache")}
     process = subprocess.Popen(

@@ -308,6 +308,25 @@ def test_a_version_that_is_gone_does_not_hide_the_others(sandbox: Sandbox, whose
         assert ([verdict.rule for verdict in run.first.verdicts], world.writes()) == (["owner"], [])
 
 
+@pytest.mark.rule("R2", "R4")
+@pytest.mark.parametrize("outcome", ["active", "failed"])
+def test_what_is_made_anew_for_a_refused_selector_is_made_once(sandbox: Sandbox, outcome: str) -> None:
+    """The active version below it cannot be released; every attempt made one more while it was starting."""
+    world = World(sandbox.url, f"found-runaway-{outcome}", Path("-"))
+    desired = desired_of("bot", {"definition": hosted(), "release": {"strategy": "direct"}})
+    other = {"definition": hosted("r.example.com/bot:other")}
+    ours = version(1, desired.form, mark_text("ours", desired, 1))
+    world.seed({"name": "bot", "versions": [ours, version(2, other, None)]})
+    world.settings(provisioning={"delay_s": 0.1, "outcome": outcome}, dedupe={"hosted": "off"})
+    world.settings(selector={"hosted": "refused"})
+
+    runs = [apply(inputs(world, [desired])) for _ in range(2)]
+
+    assert world.numbers("bot") == ["3", "2", "1"]
+    code = ExitCode.DONE if outcome == "active" else ExitCode.PARTLY
+    assert [run.exit_code for run in runs] == [code, code]
+
+
 @pytest.mark.rule("R4")
 def test_whatever_is_still_starting_is_waited_for() -> None:
     """Hosted agents start; where the service says so of another kind, nothing moves to it either."""

@@ -201,22 +201,23 @@ def _target(desired: Desired, live: Live, ctx: Context) -> Version | None:
         if not version.draft
         and version.health in (Health.ACTIVE, Health.CREATING, Health.FAILED)
         and (by_hand or version.number in serving or ours(desired.key, version, ctx))
+        and not _refused(version, live, ctx)
         and equal(desired, version, ctx)
     ]
     for health in (Health.ACTIVE, Health.CREATING, Health.FAILED):
         for version in able:
             if version.health is health:
-                return _unless_refused(version, desired, live, ctx)
+                return version
     return None
 
 
-def _unless_refused(version: Version, desired: Desired, live: Live, ctx: Context) -> Version | None:
+def _refused(version: Version, live: Live, ctx: Context) -> bool:
     """Where the service refuses a selector for this agent, an older version cannot be released (R2).
 
     A new one can, as long as traffic follows the latest; under a selector that stays it would serve nothing.
     """
     moves = live.selector is None and live.traffic != ((version.number, 100),)
-    return None if moves and desired.key in ctx.selector_refused else version
+    return moves and live.key in ctx.selector_refused
 
 
 def _traffic(change: Change, desired: Desired, newest: Version | None, ctx: Context) -> Change:

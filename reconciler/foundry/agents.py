@@ -266,7 +266,7 @@ class AgentPort:
     async def _patch(self, name: str, patch: JsonObject) -> Done:
         for number, share in wire.selector_of(patch.get("agent_endpoint")) or ():
             version = await self._version(name, number) if share else None
-            if version is not None and version.health is not Health.ACTIVE:
+            if share and (version is None or version.health is not Health.ACTIVE):
                 return _not_active(number)
         with translated(f"change the endpoint or card of agent {name}", self._pipe.endpoint):
             await self._agents().update_details(name, body=patch)

@@ -259,6 +259,22 @@ def test_git_may_name_the_version_that_this_run_makes(sandbox: Sandbox) -> None:
     assert not plan(inputs(world, [desired])).steps
 
 
+@pytest.mark.rule("R1", "R4")
+def test_a_number_that_git_guessed_too_high_gets_no_traffic(sandbox: Sandbox) -> None:
+    """Not every service looks whether the version of a rule is there."""
+    world = World(sandbox.url, "found-guessed", Path("-"))
+    old = desired_of("bot", {"definition": PROMPT})
+    desired = desired_of("bot", by_hand((3, 100), model="gpt-4.1"))
+    world.seed({"name": "bot", "versions": [version(1, old.form, mark_text("ours", old, 1))]})
+    world.settings(validation="off")
+
+    runs = [apply(inputs(world, [desired])) for _ in range(2)]
+
+    assert [run.exit_code for run in runs] == [ExitCode.PARTLY, ExitCode.REFUSED]
+    assert runs[0].outcomes[-1].reason == "NotActive"
+    assert world.traffic("bot") == [("1", 100)]
+
+
 @pytest.mark.rule("M4")
 @pytest.mark.parametrize(
     "spec",

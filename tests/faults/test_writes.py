@@ -163,3 +163,23 @@ def test_a_fault_that_stays_is_told_and_repeated_by_nobody(
     assert _newest(world) <= before + 1, done
     assert world.own("GET", "faults")["rules"][0]["hits"] <= 6
     healed(world, write, before)
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["told", "untold"])
+def test_a_limit_costs_time_and_changes_nothing_else(sandbox: Sandbox, told: bool) -> None:
+    """Most requests of the run are refused at first; no write is lost, and none is sent twice."""
+    limited, free = (World(sandbox.url, f"l{os.getpid()}-{next(_numbers)}", Path("-")) for _ in range(2))
+    runs = []
+    for world, limit in ((free, {}), (limited, {"per_second": 30, "burst": 15, "retry_after": told})):
+        story.start(world, dedupe="off")
+        world.settings(rate_limit=limit or None)
+        world.forget()
+        runs.append(apply(inputs(world, story.wanted(), retry_failed=True)))
+        world.settings(rate_limit=None)
+
+    assert [run.exit_code for run in runs] == [ExitCode.DONE, ExitCode.DONE]
+    assert any(row["status"] == 429 for row in limited.log())
+    assert story.ends(limited, everything) == story.ends(free, everything)
+    done = [row["path"] for row in limited.log() if row["method"] == "POST" and row["status"] != 429]
+    assert len(done) == len(set(done))
+    assert plan(inputs(limited, story.wanted())).steps == ()

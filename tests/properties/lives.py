@@ -52,7 +52,7 @@ def version(number: int, form: Json, mark: str | None, **more: Any) -> Json:
 
 
 # One field of each kind that somebody may have changed in the portal.
-_CHANGED: Final = {
+CHANGED: Final = {
     "prompt": {"model": "gpt-4o"},
     "hosted": {"memory": "1Gi"},
     "workflow": {"workflow": "kind: other"},
@@ -67,7 +67,7 @@ def _others(draw: st.DrawFn, form: Json) -> list[Json]:
     if draw(st.integers(0, 15)) == 0:
         return [{"definition": draw(any_definition)}]
     definition = form["definition"]
-    changed = {**form, "definition": {**definition, **_CHANGED[definition["kind"]]}}
+    changed = {**form, "definition": {**definition, **CHANGED[definition["kind"]]}}
     return [changed, {**form, "metadata": {"owner": "somebody"}}, {**form, "description": "From the portal"}]
 
 
@@ -84,7 +84,7 @@ def agents(draw: st.DrawFn, desired: Desired) -> Json:
             if form is desired.form
             else draw(st.sampled_from(MARKS[2:] + MARKS[:1]))
         )
-        status = draw(st.sampled_from(["active"] * 6 + ["failed"]))
+        status = draw(st.sampled_from(["active"] * 8 + ["failed", "failed", "creating"]))
         versions.append(version(number, form, mark_text(how, desired, number), status=status))
     if len(versions) > 1 and draw(st.integers(0, 5)) == 0:
         draft = dict(versions.pop(0))

@@ -17,9 +17,9 @@ from reconciler.kinds.kind import Context
 from reconciler.kinds.registry import KINDS
 from reconciler.options import Allow
 from reconciler.plan import Plan
-from reconciler.reconcile import Inputs, Run, examine, reconcile, unsettled
+from reconciler.reconcile import Inputs, Run, examine, reconcile, settled_meanwhile, unsettled
 from reconciler.report import ExitCode, ProjectReport, ProjectRun, project_report
-from reconciler.resource import Code, Desired
+from reconciler.resource import Code, Desired, Key
 from tests.properties.lives import NOW, OWNER
 from tests.properties.manifests import zipped
 from tests.world import World
@@ -57,12 +57,20 @@ def inputs(world: World, resources: Sequence[Desired], **more: Any) -> Inputs:
 
 @dataclass(frozen=True)
 class Applied:
-    """What one run of `apply` planned first and last, did, and would report."""
+    """What one run of `apply` planned for each attempt, did, and would report.
 
-    first: Plan
-    last: Plan
+    `newly` are the agents that went another way when the service refused the first one.
+    """
+
+    plans: tuple[Plan, ...]
     outcomes: tuple[Outcome, ...]
     report: ProjectReport
+    newly: frozenset[Key] = frozenset()
+
+    @property
+    def first(self) -> Plan:
+        """What was shown before anything was done."""
+        return self.plans[0]
 
     @property
     def exit_code(self) -> ExitCode:
@@ -79,25 +87,23 @@ async def applied(
     """Attempts until everything is settled, as `apply` makes them, with short pauses."""
     async with open_pipe(given.endpoint) as pipe:
         ports = {"Agent": AgentPort(pipe, given.project, zipped)}
-        first = plan = await examine(given, ports)
+        plans = [await examine(given, ports)]
+        newly: frozenset[Key] = frozenset()
         run = Run(stop or Stop(), progress, patience=patience)
         outcomes: list[Outcome] = []
         for number in range(MOST_ATTEMPTS):
-            attempt = await reconcile(given, ports, plan, run)
+            attempt = await reconcile(given, ports, plans[-1], run)
             outcomes += attempt.outcomes
+            newly |= attempt.newly
             run = replace(run, memory=attempt.memory)
             waiting = unsettled(attempt)
             if not waiting or run.stop.asked.is_set() or number == MOST_ATTEMPTS - 1:
                 break
             await asyncio.sleep(PAUSE_S)
-            plan = await examine(given, ports, run.memory, keys=waiting)
-            outcomes += [
-                Outcome(item.key, "read", "unchanged")
-                for item in plan.planned
-                if not item.steps and not item.refused and item.change.reason in ("equal", "metadata")
-            ]
-    done = ProjectRun(given.project, given.endpoint, first, tuple(outcomes), last=plan)
-    return Applied(first, plan, tuple(outcomes), project_report("apply", done, NOW))
+            plans.append(await examine(given, ports, run.memory, keys=waiting))
+            outcomes += settled_meanwhile(plans[-1])
+    done = ProjectRun(given.project, given.endpoint, plans[0], tuple(outcomes), last=plans[-1])
+    return Applied(tuple(plans), tuple(outcomes), project_report("apply", done, NOW), newly)
 
 
 def apply(given: Inputs, **more: Any) -> Applied:

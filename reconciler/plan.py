@@ -167,22 +167,25 @@ class Approval:
         return all(self._has(planned.key, *_approved(step)) for step in planned.steps)
 
     def _has(self, key: Key, name: str, form: str) -> bool:
-        if (key, name, form) in self.steps:
+        # Without a form it is of a version that was still to be made, whose number nobody knew.
+        if (key, name, form) in self.steps or (key, name, "") in self.steps:
             return True
         parts, others = set(form.split(",")), (step for step in self.steps if step[:2] == (key, name))
         return any(parts <= set(reviewed.split(",")) for _, _, reviewed in others)
 
 
 def _approved(step: Step[Any]) -> tuple[str, str]:
-    """The name, and for a new version its form; where traffic goes is known by number only later on.
+    """The name, and what it does: the form of a new version, the number of one that is there already.
 
     For a patch what it sets at each path, joined by commas.
     """
     patch = getattr(step.call, "patch", None)
     if patch is not None:
         return step.name, ",".join(sorted(digest_of(leaf) for leaf in _leaves(patch, "")))
-    form = getattr(step.call, "form", None)
-    return step.name, digest_of(form) if form is not None else ""
+    form, version = getattr(step.call, "form", None), getattr(step.call, "version", "")
+    if form is not None:
+        return step.name, digest_of(form)
+    return step.name, version if isinstance(version, str) else ""
 
 
 def _leaves(patch: Json, path: str) -> Iterator[list[Json]]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.plan import approve
 from reconciler.report import ExitCode
 from reconciler.sandbox import Sandbox
 from tests.properties.lives import live_of, mark_text, version
@@ -376,3 +377,24 @@ def test_a_run_that_waits_deletes_nothing_that_was_not_shown(sandbox: Sandbox, f
     shown, *later = ({step.text for step in plan.steps if "old" in step.text} for plan in run.plans)
     assert (run.exit_code, [unseen - shown for unseen in later if unseen - shown]) == (ExitCode.DONE, [])
     assert later
+
+
+@pytest.mark.rule("P2", "R7")
+def test_an_approval_is_of_the_versions_that_were_named() -> None:
+    """Another old version, or traffic to another number, was covered by the step's name alone."""
+    release = {"keep": 0, "keep_days": 0, "strategy": "pinned"}
+    old, new = (
+        desired_of("bot", {"definition": hosted(f"r.example.com/bot:{tag}"), "release": release})
+        for tag in (1, 2)
+    )
+    versions = [version(number, old.form, mark_text("older", old, number)) for number in (1, 2, 3, 4)]
+    made = [*versions, version(5, new.form, mark_text("ours", new, 5))]
+    three = live_of({"name": "bot", "versions": versions[1:], "selector": selector((4, 100))})
+    four = live_of({"name": "bot", "versions": versions, "selector": selector((4, 100))})
+    after = live_of({"name": "bot", "versions": made[1:], "selector": selector((4, 100))})
+
+    approval = approve(decided(three, new))
+
+    assert [step.name for step in of(decided(three, new), new.key).steps].count("retire-version") == 1
+    assert approval.covers(of(decided(after, new), new.key)), "the new version has a number by now"
+    assert not approval.covers(of(decided(four, new), new.key)), "version 1 was not to be deleted"

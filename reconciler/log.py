@@ -80,7 +80,8 @@ def set_up_service(level: str, clean: Callable[[str], str]) -> None:
     structlog.configure(
         processors=[*first, *last],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=lambda *args: structlog.PrintLogger(sys.stderr),
+        # Not structlog's own: it writes a line and its end apart, under a lock that libraries do not know.
+        logger_factory=lambda *args: lines,
         cache_logger_on_first_use=False,
     )
     handler = logging.StreamHandler(lines)
@@ -102,6 +103,12 @@ class _Whole:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+
+    def msg(self, text: str) -> None:
+        """Write one line, which has no end yet."""
+        self.write(text + "\n")
+
+    debug = info = warning = error = critical = exception = msg
 
     def write(self, text: str) -> None:
         """Write one line with its end."""

@@ -63,6 +63,26 @@ def test_each_line_of_a_run_has_its_id_also_those_of_libraries_and_threads() -> 
     assert {"level", "timestamp", "event"} <= lines[0].keys()
 
 
+def test_a_line_of_ours_and_one_of_a_library_are_never_glued_together() -> None:
+    lines = logged(
+        """
+        import sys
+        from concurrent.futures import ThreadPoolExecutor
+        sys.setswitchinterval(1e-6)
+        library = logging.getLogger("uvicorn.error")
+        def some(number):
+            for _ in range(100):
+                log.info("ours", number=number)
+                library.info("theirs")
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(some, range(8)))
+        """
+    )
+
+    assert [line["event"] for line in lines].count("ours") == 800
+    assert len(lines) == 1600
+
+
 @pytest.mark.parametrize(
     "code",
     [

@@ -99,7 +99,7 @@ async def test_a_service_that_asks_to_wait_again_and_again_has_failed(world: Wor
 async def test_a_write_that_is_told_to_wait_is_tried_again_later(world: World, tmp_path: Path):
     world.agent("triage")
     world.commit()
-    refuse(world, 20, method="POST")
+    refuse(world, 11, method="POST")
     async with living(world, tmp_path, backoff={"first": "1s", "longest": "1s"}) as life:
         row = await life.health("waiting")
         assert "Agent/triage: cannot create a version" in row.reason
@@ -139,7 +139,7 @@ async def test_a_service_ends_at_once_while_its_server_hangs(world: World, tmp_p
 async def test_nothing_is_written_after_a_suspension_though_it_waited_for_its_turn(
     world: World, tmp_path: Path
 ):
-    for number in range(30):
+    for number in range(16):
         world.agent(f"bot-{number:02}")
     world.commit()
     world.settings(rate_limit={"per_second": 4, "burst": 4})
@@ -155,7 +155,7 @@ async def test_nothing_is_written_after_a_suspension_though_it_waited_for_its_tu
         await life.until(lambda: turned(life))
 
         assert [row for row in written(world) if row["at"] > suspended_at + 1.0] == []
-        assert len(written(world)) < 30
+        assert len(written(world)) < 16
         world.settings(rate_limit=None)
         async with httpx.AsyncClient() as client:
             await client.post(f"{life.service.url}/api/v1/projects/prod/resume", json={})

@@ -320,24 +320,8 @@ def _filled(call: Any, outputs: dict[str, str]) -> Any:
 
 
 def _failed(step: Step[Any], error: ReconcilerError, took_s: float) -> Outcome:
-    if isinstance(error, Throttled):
-        # A refusal says that nothing happened, and that a later attempt may pass.
-        return Outcome(
-            step.key,
-            step.name,
-            "pending",
-            reason="Throttled",
-            note=str(error),
-            hint=error.hint,
-            code=error.code,
-            status=error.status,
-            request_id=error.request_id,
-            retryable=True,
-            duration_s=round(took_s, 3),
-            at=time.monotonic(),
-        )
     service = isinstance(error, ServiceError)
-    return Outcome(
+    outcome = Outcome(
         step.key,
         step.name,
         "failed",
@@ -351,3 +335,7 @@ def _failed(step: Step[Any], error: ReconcilerError, took_s: float) -> Outcome:
         duration_s=round(took_s, 3),
         at=time.monotonic(),
     )
+    if isinstance(error, Throttled):
+        # A refusal says that nothing happened, and that a later attempt may pass.
+        return replace(outcome, outcome="pending", reason="Throttled", note=str(error), error=())
+    return outcome

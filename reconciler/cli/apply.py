@@ -33,12 +33,7 @@ def apply(
     plan_digest: Annotated[
         str | None, typer.Option("--plan-digest", help="Apply only if the plan has this digest.")
     ] = None,
-    timeout: Annotated[
-        float,
-        typer.Option(
-            "--timeout", min=0, help="Longest wait for versions to start or throttled changes, in s."
-        ),
-    ] = 900,
+    timeout: options.Timeout = 900,
     allow_empty: options.AllowEmpty = False,
     allow_older: options.AllowOlder = False,
     allow_rename: options.AllowRename = False,

@@ -55,6 +55,10 @@ ForceSessions = Annotated[
 OutsideWindow = Annotated[
     bool, typer.Option("--outside-window", help="Write although no sync window is open.")
 ]
+Timeout = Annotated[
+    float,
+    typer.Option("--timeout", min=0, help="Longest wait for versions to start or throttled changes, in s."),
+]
 MaxDeletes = Annotated[
     int | None, typer.Option("--max-deletes", min=0, help="Allow this many deletions in this run.")
 ]

@@ -10,7 +10,6 @@ import ssl
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import SimpleNamespace
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -141,8 +140,7 @@ def from_response(what: str, endpoint: str, response: Any) -> ServiceError:
     elif page and status < 500:
         message, hint = f"{message}: a web page answers, not the service", _ELSEWHERE
     elif status == 429:
-        told_s = retry_after_s(SimpleNamespace(http_response=response))
-        message = _refused(message, told_s)
+        message = _refused(message, retry_after_s(response))
     error_type = _TYPES.get(status, ServiceBroken if status >= 500 else ServiceError)
     return error_type(
         message,

@@ -98,19 +98,6 @@ def open_pipe(  # noqa: PLR0913 - each has a default and is about this pipeline 
     secure = endpoint.startswith("https://")
     credential = (credential or _credential()) if secure else NoCredential()
     limiter = RateLimiter()
-    session = aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=connections),
-        # A login page's cookies are none of our business.
-        cookie_jar=aiohttp.DummyCookieJar(),
-        # azure-core decodes bodies itself and asks for them undecoded.
-        auto_decompress=False,
-        # With `trust_env` aiohttp would look for it before each request, in two threads.
-        proxy=_proxy(endpoint),
-        middlewares=[_once],
-    )
-    transport = AioHttpTransport(
-        session=session, session_owner=True, connection_timeout=_CONNECT_S, read_timeout=silence_s
-    )
     # No redirects: a token must not follow one, and the service sends none. No decoding either: the SDK and
     # our reads each parse the body themselves, once.
     policies: list[Any] = [
@@ -123,8 +110,24 @@ def open_pipe(  # noqa: PLR0913 - each has a default and is about this pipeline 
         *([DistributedTracingPolicy()] if settings.tracing_implementation() else []),
         *([Watched(observer)] if observer else []),
     ]
-    pipeline: AsyncPipeline[Any, Any] = AsyncPipeline(transport, policies)
+    pipeline: AsyncPipeline[Any, Any] = AsyncPipeline(_transport(endpoint, connections, silence_s), policies)
     return Pipe(endpoint.rstrip("/"), pipeline, credential, limiter, min(silence_s, _READ_SILENCE_S))
+
+
+def _transport(endpoint: str, connections: int, silence_s: float) -> AioHttpTransport:
+    session = aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=connections),
+        # A login page's cookies are none of our business.
+        cookie_jar=aiohttp.DummyCookieJar(),
+        # azure-core decodes bodies itself and asks for them undecoded.
+        auto_decompress=False,
+        # With `trust_env` aiohttp would look for it before each request, in two threads.
+        proxy=_proxy(endpoint),
+        middlewares=[_once],
+    )
+    return AioHttpTransport(
+        session=session, session_owner=True, connection_timeout=_CONNECT_S, read_timeout=silence_s
+    )
 
 
 async def _once(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import math
 import random
+from types import SimpleNamespace
 from typing import IO, Any, Final, Protocol
 
 from azure.core.exceptions import IncompleteReadError, ServiceRequestError, ServiceResponseError
@@ -100,7 +101,7 @@ class Retry(AsyncHTTPPolicy[Any, Any]):
                 status = response.http_response.status_code
                 if status not in _BROKEN:
                     return response
-                wait_s = retry_after_s(response) or wait_s
+                wait_s = retry_after_s(response.http_response) or wait_s
                 if clock() + wait_s > end_at:
                     return response
                 await _release(response)
@@ -153,7 +154,7 @@ class Pace(AsyncHTTPPolicy[Any, Any]):
             if response.http_response.status_code != 429:
                 limiter.passed(sent_at)
                 return response
-            wait_s = retry_after_s(response)
+            wait_s = retry_after_s(response.http_response)
             limiter.refused(sent_at, wait_s or 0.0)
             refusals = refusals + 1 if limiter.passes == passes else 1
             passes, end_at = limiter.passes, min(end_at, clock() + longest_s)
@@ -169,9 +170,10 @@ class Pace(AsyncHTTPPolicy[Any, Any]):
 
 
 def retry_after_s(response: Any) -> float | None:
-    """The wait that the answer asks for, above 0 and at most 60 s; None where it asks for none."""
+    """The wait that the HTTP answer asks for, above 0 and at most 60 s; None where it asks for none."""
+    answer: Any = SimpleNamespace(http_response=response)
     try:
-        wait_s = _HEADERS.get_retry_after(response)
+        wait_s = _HEADERS.get_retry_after(answer)
     except ValueError:
         return None
     # Written so that the "nan" which float() reads is no wait.

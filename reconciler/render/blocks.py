@@ -162,8 +162,9 @@ def outcome_lines(outcomes: Sequence[OutcomeReport]) -> list[Line]:
         symbol = _OUTCOME_MARKS.get(outcome.outcome, "~")
         what, note = words.done_text(outcome), words.note_text(outcome)
         took = f"{outcome.duration_s:,.1f} s" if outcome.duration_s >= _LEAST_TOLD_S else ""
-        like = first.setdefault(_alike(outcome), outcome.key)
-        again = like != outcome.key and bool(outcome.error or len(note) > _MOST_ASIDE)
+        long = bool(outcome.error) or len(note) > _MOST_ASIDE
+        like = first.setdefault(_alike(outcome), outcome.key) if long else outcome.key
+        again = like != outcome.key
         aside = f"as {clean(_name(like))}" if again else note if len(note) <= _MOST_ASIDE else ""
         tail = f"{took:>8}  {aside}".rstrip()
         style = "bad" if symbol == "!" else ""

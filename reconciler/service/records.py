@@ -127,7 +127,7 @@ class Approved:
     """A plan that a person let through once: its `digest`, good until `expires_at`.
 
     Once a run has begun with it, `commit` is that run's, and `covers` has what may still be done: for each
-    step its resource (`Agent/NAME`), its name, and of a new version the digest of its form.
+    step its resource (`Agent/NAME`), its name, and what it does, as `plan.Approval` knows it.
     """
 
     project: str

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -179,18 +178,14 @@ def test_the_wait_is_what_was_told_and_at_most_a_minute(told, waits_s, status):
     ],
 )
 def test_spellings_of_the_wait(headers, wait_s):
-    assert retry_after_s(answered(headers)) == wait_s
+    assert retry_after_s(Answer(429, headers)) == wait_s
 
 
 def test_a_date_is_a_wait_until_then():
     then = datetime.now(UTC) + timedelta(seconds=30)
-    assert retry_after_s(answered({"Retry-After": format_datetime(then, usegmt=True)})) == pytest.approx(
+    assert retry_after_s(Answer(429, {"Retry-After": format_datetime(then, usegmt=True)})) == pytest.approx(
         30, abs=2
     )
-
-
-def answered(headers: Mapping[str, str]) -> Any:
-    return SimpleNamespace(http_response=Answer(429, headers))
 
 
 @pytest.mark.rule("P5")

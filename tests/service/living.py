@@ -83,6 +83,16 @@ class Living:
     async def sync(self, name: str = "prod") -> None:
         await self.service.deps.engine.trigger(f"project/{name}", "manual by a test")
 
+    async def ran(self, name: str = "prod") -> None:
+        """Wait for the end of a run that is asked for now."""
+        before = (await self.project(name)).last_run_at
+        await self.sync(name)
+
+        async def later() -> bool:
+            return (await self.project(name)).last_run_at > before
+
+        await self.until(later)
+
     async def approve(self, name: str = "prod") -> None:
         """Let through what the Project asks for now, as a person would."""
         row, now = await self.project(name), time.time()

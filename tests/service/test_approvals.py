@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.service.living import Living, living
-from tests.service.test_interleavings import V2, asked, ran, two_versions
+from tests.service.test_interleavings import V2, asked, two_versions
 from tests.service.test_stories import idle, taken
 from tests.world import World, hosted, prompt
 
@@ -38,7 +38,7 @@ async def test_an_approval_lets_nothing_through_that_came_after_it_was_looked_at
         await asyncio.to_thread(world.call, "POST", "/agents/billing/versions", body)
         world.settings(latency_s=0)
         await life.until(lambda: world.numbers("triage") == ["2", "1"])
-        await ran(life)
+        await life.ran()
         assert world.numbers("billing") == ["2", "1"]
         assert world.traffic("billing") == []
         assert await taken(life)
@@ -74,7 +74,7 @@ async def began(life: Living) -> None:
     row = await life.health("refused")
     assert row.asks == "deletions beyond the limit"
     # What is asked for is the plan without what the first run did.
-    await ran(life)
+    await life.ran()
     await life.approve()
 
     async def goes_on() -> bool:
@@ -131,22 +131,22 @@ async def test_traffic_that_was_moved_back_once_is_not_moved_again_by_the_same_a
     world.commit()
     async with living(world, tmp_path) as life:
         await two_versions(life)
-        await ran(life)
+        await life.ran()
         world.select("triage", v1=100)
         world.settings(provisioning={"delay_s": 5})
         world.agent("desk", hosted(V2))
         await life.at(await life.push())
-        await ran(life)
+        await life.ran()
         assert "moving traffic of 1 agent back" in (await life.project()).asks
         await life.approve()
         await life.until(lambda: world.traffic("triage") == [("2", 100)])
         world.select("triage", v1=100)
         for _ in range(3):
-            await ran(life)
+            await life.ran()
         assert world.traffic("desk") == [("1", 100)], "the release still waits"
         assert world.traffic("triage") == [("1", 100)]
         await life.until(lambda: world.traffic("desk") == [("2", 100)])
-        await ran(life)
+        await life.ran()
         assert world.traffic("triage") == [("1", 100)]
         assert "moving traffic of 1 agent back" in (await life.project()).asks
         assert await taken(life)

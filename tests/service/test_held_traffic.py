@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -23,26 +25,23 @@ async def released(life: Living, number: int) -> None:
     await life.health("in-sync")
 
 
-async def looked(life: Living) -> None:
-    """Wait for the end of a run that is asked for now."""
-    before = (await life.project()).last_run_at
-    await life.sync()
-
-    async def later() -> bool:
-        return (await life.project()).last_run_at > before
-
-    await life.until(later)
+@asynccontextmanager
+async def after(world: World, folder: Path, *numbers: int) -> AsyncIterator[Living]:
+    """A service that has released version 1, and then these one after the other."""
+    world.agent("triage", hosted("example.com/triage:1"))
+    world.commit()
+    async with living(world, folder) as life:
+        await life.health("in-sync")
+        for number in numbers:
+            await released(life, number)
+        yield life
 
 
 @pytest.mark.parametrize("when", ["at-once", "later"])
 async def test_a_revert_right_after_a_release_and_a_restart_is_applied(
     world: World, tmp_path: Path, when: str
 ):
-    world.agent("triage", hosted("example.com/triage:1"))
-    world.commit()
-    async with living(world, tmp_path) as life:
-        await life.health("in-sync")
-        await released(life, 2)
+    async with after(world, tmp_path, 2) as life:
         if when == "later":
             await idle(life)
     world.agent("triage", hosted("example.com/triage:1"))
@@ -54,12 +53,7 @@ async def test_a_revert_right_after_a_release_and_a_restart_is_applied(
 
 
 async def test_a_revert_and_its_revert_are_applied_across_restarts(world: World, tmp_path: Path):
-    world.agent("triage", hosted("example.com/triage:1"))
-    world.commit()
-    async with living(world, tmp_path) as life:
-        await life.health("in-sync")
-        for number in (2, 3):
-            await released(life, number)
+    async with after(world, tmp_path, 2, 3) as life:
         await idle(life)
     for number in (1, 3, 2, 1):
         async with living(world, tmp_path) as life:
@@ -69,12 +63,7 @@ async def test_a_revert_and_its_revert_are_applied_across_restarts(world: World,
 
 
 async def test_the_end_of_a_version_pinned_in_git_is_applied(world: World, tmp_path: Path):
-    world.agent("triage", hosted("example.com/triage:1"))
-    world.commit()
-    async with living(world, tmp_path) as life:
-        await life.health("in-sync")
-        for number in (2, 3):
-            await released(life, number)
+    async with after(world, tmp_path, 2, 3) as life:
         world.agent("triage", hosted("example.com/triage:3"), release={"version": "1"})
         await life.at(await life.push())
         await life.until(lambda: world.traffic("triage") == [("1", 100)])
@@ -87,18 +76,13 @@ async def test_the_end_of_a_version_pinned_in_git_is_applied(world: World, tmp_p
 
 
 async def test_what_was_only_looked_at_goes_on_after_a_restart(world: World, tmp_path: Path):
-    world.agent("triage", hosted("example.com/triage:1"))
-    world.commit()
-    async with living(world, tmp_path) as life:
-        await life.health("in-sync")
-        for number in (2, 3, 1):
-            await released(life, number)
+    async with after(world, tmp_path, 2, 3, 1) as life:
         await life.service.deps.store.suspend(Suspension("prod", "ada", "wait", 1.0))
         world.agent("triage", hosted("example.com/triage:3"))
         await life.at(await life.push())
         await life.health("observed")
     async with living(world, tmp_path) as life:
-        await looked(life)
+        await life.ran()
         assert (await life.project()).health == "observed"
         await life.service.deps.store.resume("prod")
         await life.sync()
@@ -110,12 +94,7 @@ async def test_what_was_only_looked_at_goes_on_after_a_restart(world: World, tmp
 async def test_where_the_service_moved_traffic_long_ago_a_person_may_move_it_back(
     world: World, tmp_path: Path
 ):
-    world.agent("triage", hosted("example.com/triage:1"))
-    world.commit()
-    async with living(world, tmp_path) as life:
-        await life.health("in-sync")
-        for number in (2, 1):
-            await released(life, number)
+    async with after(world, tmp_path, 2, 1) as life:
         world.agent("triage", hosted("example.com/triage:3"))
         world.commit()
         assert (await asyncio.to_thread(world.apply)).exit_code == 0, "a pipeline was faster"
@@ -126,5 +105,5 @@ async def test_where_the_service_moved_traffic_long_ago_a_person_may_move_it_bac
         await life.health("drifted")
         world.select("triage", v1=100)
         for _ in range(2):
-            await looked(life)
+            await life.ran()
         assert world.traffic("triage") == [("1", 100)]

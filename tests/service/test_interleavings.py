@@ -37,15 +37,12 @@ def asked(world: World, what: str) -> bool:
     return any(f"{row['method']} {row['path'].split('?')[0]}".endswith(what) for row in world.log())
 
 
-async def ran(life: Living, name: str = "prod") -> None:
-    """Wait for the end of a run that is asked for now."""
-    before = (await life.project(name)).last_run_at
-    await life.sync(name)
-
-    async def later() -> bool:
-        return (await life.project(name)).last_run_at > before
-
-    await life.until(later)
+def sources_of(world: World, other: World) -> list[dict[str, str]]:
+    """`agents` for the one repository and `others` for the other."""
+    return [
+        {"name": name, "url": f"file://{repo}", "ref": "main", "interval": "1h"}
+        for name, repo in (("agents", world.repo), ("others", other.repo))
+    ]
 
 
 async def two_versions(life: Living) -> str:
@@ -135,9 +132,9 @@ async def test_the_end_of_a_rollback_does_not_take_traffic_that_somebody_moved_s
         await store.suspend(Suspension("prod", "ada", "freeze", time.time()))
         await store.put_pin(pin("1", -1))
         world.select("triage", v1=90, v2=10)
-        await ran(life)
+        await life.ran()
         await store.resume("prod")
-        await ran(life)
+        await life.ran()
         assert world.traffic("triage") == [("1", 90), ("2", 10)]
         assert (await life.health("drifted")).asks
         assert await store.pins("prod") == ()
@@ -268,7 +265,7 @@ async def test_room_that_somebody_made_is_used_at_the_limit_of_versions(world: W
         await life.push()
         await life.health("failed")
         for _ in range(2):
-            await ran(life)
+            await life.ran()
         assert (await life.project()).health == "failed"
         world.call("DELETE", "/agents/triage/versions/1")
         await life.until(lambda: sync_until(life, lambda: world.numbers("triage") == ["3", "2"]))
@@ -276,7 +273,7 @@ async def test_room_that_somebody_made_is_used_at_the_limit_of_versions(world: W
 
 
 async def sync_until(life: Living, holds: Any) -> bool:
-    await ran(life)
+    await life.ran()
     return bool(holds())
 
 
@@ -328,10 +325,7 @@ async def test_projects_of_two_sources_with_one_endpoint_and_owner_do_not_delete
     other.start("stage")
     other.agent("billing")
     other.commit()
-    sources = [
-        {"name": name, "url": f"file://{repo}", "ref": "main", "interval": "1h"}
-        for name, repo in (("agents", world.repo), ("others", other.repo))
-    ]
+    sources = sources_of(world, other)
     async with living(world, tmp_path, sources=sources) as life:
         (told,) = await life.until(lambda: life.events("failure"))
         assert "is left out: Project" in told
@@ -342,7 +336,7 @@ async def test_projects_of_two_sources_with_one_endpoint_and_owner_do_not_delete
         (runs,) = rows
         await life.health("in-sync", runs.name)
         for _ in range(2):
-            await ran(life, runs.name)
+            await life.ran(runs.name)
         left, mine = ("prod", other) if runs.name == "stage" else ("stage", world)
         assert world.names() == ["billing" if mine is other else "triage"]
         loser, name = (world, "agents") if left == "prod" else (other, "others")
@@ -363,10 +357,7 @@ async def test_a_project_that_is_left_out_wakes_no_other_at_each_look(world: Wor
     other.write("test/billing.yaml", manifest("Agent", "billing", {"definition": prompt()}))
     other.agent("sales")
     other.commit()
-    sources = [
-        {"name": name, "url": f"file://{repo}", "ref": "main", "interval": "1h"}
-        for name, repo in (("agents", world.repo), ("others", other.repo))
-    ]
+    sources = sources_of(world, other)
     async with living(world, tmp_path, sources=sources[:1]) as life:
         await life.at(first)
         await life.health("in-sync")
@@ -448,15 +439,15 @@ async def test_traffic_that_somebody_moves_back_by_hand_stays_there(world: World
     world.commit()
     async with living(world, tmp_path) as life:
         await two_versions(life)
-        await ran(life)
+        await life.ran()
         world.select("triage", v1=100)
         for _ in range(3):
-            await ran(life)
+            await life.ran()
         assert world.traffic("triage") == [("1", 100)]
         assert "moving traffic of 1 agent back" in (await life.health("drifted")).asks
     async with living(world, tmp_path) as life:
         await life.until(lambda: life.events("drift"))
-        await ran(life)
+        await life.ran()
         assert world.traffic("triage") == [("1", 100)], "also after a restart"
         await life.health("drifted")
         await life.approve()
@@ -470,7 +461,7 @@ async def test_a_release_that_a_restart_cut_off_is_finished(world: World, tmp_pa
     world.commit()
     async with living(world, tmp_path) as life:
         await two_versions(life)
-        await ran(life)
+        await life.ran()
         world.settings(provisioning={"delay_s": 2})
         world.agent("triage", hosted("registry.example.com/triage:3.0"))
         await life.at(await life.push())
@@ -584,17 +575,14 @@ async def test_a_project_that_counts_anothers_agents_as_its_own_is_left_out_whil
     )
     other.agent("billing", prompt("Answer at length."))
     other.commit()
-    sources = [
-        {"name": name, "url": f"file://{repo}", "ref": "main", "interval": "1h"}
-        for name, repo in (("agents", world.repo), ("others", other.repo))
-    ]
+    sources = sources_of(world, other)
     async with living(world, tmp_path, sources=sources[:1]) as life:
         await life.at(first)
         await life.health("in-sync")
     async with living(world, tmp_path, sources=sources) as life:
         (told,) = await life.until(lambda: life.events("failure"))
         assert "Project new of source others is left out" in told
-        await ran(life)
+        await life.ran()
         assert world.names() == ["triage"]
     async with living(world, tmp_path, sources=sources[1:]) as life:
         await life.health("in-sync", "new")
